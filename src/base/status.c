@@ -53,7 +53,7 @@ ql_status ql_error_chain(ql_status status, const char *format, ...)
     va_end(arguments);
     if (used < 0) return status;
     size_t at = (size_t)used < sizeof chained ? (size_t)used : sizeof chained - 1;
-    (void)snprintf(chained + at, sizeof chained - at, ": %s", error_text);
+    (void)snprintf(chained + at, sizeof chained - at, ": %.*s", (int)(sizeof chained - at) - 3, error_text);
     memcpy(error_text, chained, sizeof error_text);
     return status;
 }
