@@ -1,0 +1,88 @@
+/* The seam between training and the machine: one mesh's networks, gradient and optimiser on some device.
+ *
+ * A call is one step wide; nothing virtual happens inside a loop over points. An engine owns the flat parameter,
+ * gradient and moment arrays. Engines that are not compiled in are still listed and say how to get them.
+ *
+ * Order of a step (method, section 4): evaluate = draw off-surface points and dropped blocks, angle network forward, SDF
+ * forward and backward chunk by chunk, smoothness, angle network backward; apply = norm, clip, Adam.
+ */
+#ifndef QL_ENGINE_ENGINE_H
+#define QL_ENGINE_ENGINE_H
+
+#include "base/options.h"
+#include "base/random.h"
+#include "field/tables.h"
+#include "model/loss.h"
+
+/* What a mesh's training is made of. All pointers are borrowed until destroy. */
+typedef struct ql_engine_setup {
+    const ql_tables *tables;
+    const ql_loss_shares *shares;
+    const ql_train_options *train;
+    const ql_engine_options *engine;
+    ql_key key;
+    const float *fixed_off_points; /* off_points x 3 used at every step instead of drawing, or NULL */
+} ql_engine_setup;
+
+typedef enum ql_real_type { QL_FLOAT32, QL_FLOAT64 } ql_real_type;
+
+/* Trainable state: three flat arrays of QL_PARAMETER_COUNT numbers. */
+typedef struct ql_engine_state {
+    ql_real_type type;
+    void *parameters, *moment1, *moment2;
+} ql_engine_state;
+
+typedef struct ql_engine ql_engine;
+
+typedef struct ql_engine_class {
+    const char *name;    /* ref, cpu, cuda */
+    const char *summary; /* one line for doctor; for a missing engine how to get it */
+
+    /* Required. QL_STATUS_ENVIRONMENT when the engine cannot run here (not compiled in, no device). */
+    ql_status (*available)(void);
+    /* Bytes that create will take for this setup, within 10 %. */
+    ql_status (*memory)(const ql_engine_setup *setup, int64_t *bytes);
+    ql_status (*create)(ql_engine **engine, const ql_engine_setup *setup);
+    void (*destroy)(ql_engine *engine); /* NULL-safe */
+
+    /* Loss terms (unweighted, and their weighted total) and gradient before step `step` (0-based) with these weights. */
+    ql_status (*evaluate)(ql_engine *engine, int64_t step, const ql_loss_weights *weights, double terms[QL_LOSS_COUNT]);
+    /* Clips by the global norm and takes Adam's step number `step` + 1. Returns the norm before clipping. */
+    ql_status (*apply)(ql_engine *engine, int64_t step, double *norm);
+    /* The gradient of the last evaluate, QL_PARAMETER_COUNT doubles. */
+    ql_status (*gradient)(ql_engine *engine, double *gradient);
+
+    /* Cross angles of all faces with stochastic depth off, radians. */
+    ql_status (*theta)(ql_engine *engine, double *theta);
+    /* Distance field at any points (count x 3, normalised coordinates): value, gradient (count x 3), Hessian (count x 6:
+     * xx xy xz yy yz zz); each output may be NULL. */
+    ql_status (*field)(ql_engine *engine, const double *points, int64_t count, double *value, double *gradient,
+                       double *hessian);
+
+    /* Borrowed view of the state, valid until the next call; and its replacement (either type, converted). */
+    ql_status (*state)(ql_engine *engine, ql_engine_state *state);
+    ql_status (*set_state)(ql_engine *engine, const ql_engine_state *state);
+
+    /* Optional (may be NULL): floating-point operations of one evaluate, and seconds spent by stage since create. */
+    double (*flop)(const ql_engine *engine);
+    int (*stages)(const ql_engine *engine, const char *const **names, const double **seconds);
+} ql_engine_class;
+
+struct ql_engine {
+    const ql_engine_class *kind;
+};
+
+/* All engines, compiled in or not; NULL-terminated. */
+const ql_engine_class *const *ql_engine_list(void);
+
+/* The class for a name ("auto" takes the best that is available); errors say what there is. */
+ql_status ql_engine_find(const char *name, const ql_engine_class **engine_class);
+
+/* Defined by engine/ref, engine/cpu and by cuda/ (a stub when CUDA is not compiled in). */
+extern const ql_engine_class ql_engine_ref, ql_engine_cpu, ql_engine_cuda;
+
+/* Number of floating-point operations of one evaluate by the method's count (2 per multiply-add of the matrix
+ * products): 15 units per surface point, 6 per off-surface point, 3 passes of the angle network. */
+double ql_engine_flop_formula(int64_t faces, int64_t off_points);
+
+#endif
