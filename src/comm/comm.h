@@ -1,0 +1,51 @@
+/* The seam between ranks. `self` is the communicator of a process on its own, so no code above needs to know whether MPI is
+ * there; mpi/ provides `mpi`. Functions marked collective must be called by all ranks of the communicator.
+ */
+#ifndef QL_COMM_COMM_H
+#define QL_COMM_COMM_H
+
+#include "base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct ql_comm ql_comm;
+
+typedef struct ql_comm_class {
+    const char *name; /* self, mpi */
+    /* Collective. Small control data. */
+    ql_status (*barrier)(ql_comm *comm);
+    ql_status (*broadcast)(ql_comm *comm, void *data, size_t bytes, int root);
+    ql_status (*allgather)(ql_comm *comm, const void *mine, void *all, size_t bytes_each);
+    ql_status (*sum_int)(ql_comm *comm, int64_t *values, int count);   /* in place, same result on all ranks */
+    ql_status (*sum_real)(ql_comm *comm, double *values, int count);   /* in place */
+    void (*destroy)(ql_comm *comm);
+} ql_comm_class;
+
+struct ql_comm {
+    const ql_comm_class *kind;
+    int rank, size;             /* in this communicator */
+    int local_rank, local_size; /* among the ranks on this node */
+};
+
+/* Collective: the worst (largest) status of all ranks, so that all take the same way. */
+ql_status ql_comm_agree(ql_comm *comm, ql_status mine);
+
+/* A launcher starts and ends a communicator for the whole job. */
+typedef struct ql_launcher {
+    const char *name;
+    const char *summary; /* library and version, or how to get it */
+    bool (*launched)(void); /* whether this process was started by mpirun or srun with more than a lone rank in mind */
+    ql_status (*start)(ql_comm **world, int *argc, char ***argv);
+    void (*stop)(ql_comm *world);
+    void (*abort)(int exit_code); /* ends all ranks at once */
+} ql_launcher;
+
+extern const ql_launcher ql_launcher_mpi; /* mpi/, or its stub */
+
+/* A communicator of one rank. */
+ql_status ql_comm_self(ql_comm **comm);
+void ql_comm_destroy(ql_comm *comm); /* NULL-safe */
+
+#endif
