@@ -13,7 +13,7 @@ function(ql_require_pkg target module debian)
     set(${module}_VERSION ${${module}_VERSION} PARENT_SCOPE)
 endfunction()
 
-ql_require_pkg(ql::yaml libcyaml libcyaml-dev)
+ql_require_pkg(ql::yaml yaml-0.1 libyaml-dev)
 ql_require_pkg(ql::xxhash libxxhash libxxhash-dev)
 ql_require_pkg(ql::hwloc hwloc libhwloc-dev)
 ql_require_pkg(ql::blas openblas libopenblas-dev)

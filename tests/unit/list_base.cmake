@@ -1,0 +1,2 @@
+ql_unit_test(test_options)
+ql_unit_test(test_file)
