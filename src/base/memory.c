@@ -91,6 +91,8 @@ int64_t ql_memory_peak_resident(void)
     return getrusage(RUSAGE_SELF, &usage) == 0 ? (int64_t)usage.ru_maxrss * 1024 : 0;
 }
 
+ql_arena ql_arena_measuring(void) { return (ql_arena){NULL, PTRDIFF_MAX, 0}; }
+
 ql_status ql_arena_create(ql_arena *arena, size_t bytes)
 {
     *arena = (ql_arena){0};
@@ -112,7 +114,8 @@ void *ql_arena_take(ql_arena *arena, size_t count, size_t size)
     if (__builtin_mul_overflow(count, size, &bytes)) return NULL;
     bytes = ql_arena_round(bytes);
     if (bytes > arena->size - arena->used) return NULL;
-    void *block = arena->base + arena->used;
+    size_t at = arena->used;
     arena->used += bytes;
-    return block;
+    static _Alignas(HEADER) unsigned char measured[HEADER];
+    return arena->base != NULL ? arena->base + at : measured;
 }

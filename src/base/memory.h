@@ -55,6 +55,10 @@ typedef struct ql_arena {
 /* Size that an array takes in an arena (rounded up to 64 bytes). */
 static inline size_t ql_arena_round(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
 
+/* An arena that only measures: takes return a dummy pointer and add to `used`, so that the function that lays out an
+ * engine's memory also predicts it. */
+ql_arena ql_arena_measuring(void);
+
 ql_status ql_arena_create(ql_arena *arena, size_t bytes);
 void ql_arena_destroy(ql_arena *arena);                       /* NULL-safe */
 void *ql_arena_take(ql_arena *arena, size_t count, size_t size); /* zeroed, 64-byte aligned; NULL when full */

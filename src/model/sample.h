@@ -31,6 +31,12 @@ QL_INLINE int32_t ql_sample_near(ql_key key, uint32_t step, uint64_t index, int3
     return (int32_t)(((uint64_t)a.r[3] * (uint64_t)face_count) >> 32);
 }
 
+/* Off-surface points [0, near) are drawn near the surface, the others uniformly. */
+QL_INLINE int64_t ql_sample_near_count(int64_t off_points, int near_sampling, double near_fraction)
+{
+    return near_sampling ? (int64_t)(near_fraction * (double)off_points + 0.5) : 0;
+}
+
 /* Factor on the branch of a residual block at a step: 0 = dropped (with probability `rate`), else 1 / (1 - rate). */
 QL_INLINE double ql_sample_drop(ql_key key, uint32_t step, uint32_t block, double rate)
 {
