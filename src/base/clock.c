@@ -4,29 +4,27 @@
 #include <stdio.h>
 #include <time.h>
 
-static double seconds_of(clockid_t clock) {
+static double seconds_of(clockid_t clock)
+{
     struct timespec now;
     if (clock_gettime(clock, &now) != 0) return 0;
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-double ql_clock_s(void) {
-    return seconds_of(CLOCK_MONOTONIC);
-}
+double ql_clock_s(void) { return seconds_of(CLOCK_MONOTONIC); }
 
-double ql_clock_cpu_s(void) {
-    return seconds_of(CLOCK_PROCESS_CPUTIME_ID);
-}
+double ql_clock_cpu_s(void) { return seconds_of(CLOCK_PROCESS_CPUTIME_ID); }
 
-const char *ql_clock_stamp(char out[QL_STAMP_SIZE]) {
+const char *ql_clock_stamp(char out[QL_STAMP_SIZE])
+{
     time_t now = time(NULL);
     struct tm utc;
-    if (gmtime_r(&now, &utc) == NULL || strftime(out, QL_STAMP_SIZE, "%Y-%m-%dT%H:%M:%SZ", &utc) == 0)
-        out[0] = '\0';
+    if (gmtime_r(&now, &utc) == NULL || strftime(out, QL_STAMP_SIZE, "%Y-%m-%dT%H:%M:%SZ", &utc) == 0) out[0] = '\0';
     return out;
 }
 
-const char *ql_clock_duration(char out[QL_DURATION_SIZE], double seconds) {
+const char *ql_clock_duration(char out[QL_DURATION_SIZE], double seconds)
+{
     if (!(seconds >= 0) || seconds > 1e9) {
         (void)snprintf(out, QL_DURATION_SIZE, "?");
     } else if (seconds < 60) {

@@ -3,6 +3,4 @@
 
 #include <xxhash.h>
 
-uint64_t ql_hash_bytes(const void *data, size_t size, uint64_t seed) {
-    return XXH64(data, size, seed);
-}
+uint64_t ql_hash_bytes(const void *data, size_t size, uint64_t seed) { return XXH64(data, size, seed); }

@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static void append(ql_json *json, const char *text, size_t length) {
+static void append(ql_json *json, const char *text, size_t length)
+{
     if (json->failed) return;
     if (json->used + length + 1 > json->size) {
         size_t size = json->size > 0 ? json->size * 2 : 256;
@@ -25,11 +26,10 @@ static void append(ql_json *json, const char *text, size_t length) {
     json->text[json->used] = '\0';
 }
 
-static void append_text(ql_json *json, const char *text) {
-    append(json, text, strlen(text));
-}
+static void append_text(ql_json *json, const char *text) { append(json, text, strlen(text)); }
 
-static void append_quoted(ql_json *json, const char *text) {
+static void append_quoted(ql_json *json, const char *text)
+{
     append_text(json, "\"");
     for (const char *c = text; *c != '\0'; ++c) {
         char escape[8];
@@ -44,7 +44,8 @@ static void append_quoted(ql_json *json, const char *text) {
     append_text(json, "\"");
 }
 
-static void begin_value(ql_json *json, const char *key) {
+static void begin_value(ql_json *json, const char *key)
+{
     if (json->need_comma) append_text(json, ", ");
     if (key != NULL) {
         append_quoted(json, key);
@@ -53,59 +54,59 @@ static void begin_value(ql_json *json, const char *key) {
     json->need_comma = true;
 }
 
-static void open_container(ql_json *json, const char *key, const char *bracket) {
+static void open_container(ql_json *json, const char *key, const char *bracket)
+{
     begin_value(json, key);
     append_text(json, bracket);
     json->need_comma = false;
 }
 
-static void close_container(ql_json *json, const char *bracket) {
+static void close_container(ql_json *json, const char *bracket)
+{
     append_text(json, bracket);
     json->need_comma = true;
 }
 
-void ql_json_object(ql_json *json, const char *key) {
-    open_container(json, key, "{");
-}
-void ql_json_array(ql_json *json, const char *key) {
-    open_container(json, key, "[");
-}
-void ql_json_close_object(ql_json *json) {
-    close_container(json, "}");
-}
-void ql_json_close_array(ql_json *json) {
-    close_container(json, "]");
-}
+void ql_json_object(ql_json *json, const char *key) { open_container(json, key, "{"); }
+void ql_json_array(ql_json *json, const char *key) { open_container(json, key, "["); }
+void ql_json_close_object(ql_json *json) { close_container(json, "}"); }
+void ql_json_close_array(ql_json *json) { close_container(json, "]"); }
 
-void ql_json_string(ql_json *json, const char *key, const char *value) {
+void ql_json_string(ql_json *json, const char *key, const char *value)
+{
     begin_value(json, key);
     append_quoted(json, value);
 }
 
-void ql_json_int(ql_json *json, const char *key, int64_t value) {
+void ql_json_int(ql_json *json, const char *key, int64_t value)
+{
     char text[32];
     (void)snprintf(text, sizeof text, "%lld", (long long)value);
     begin_value(json, key);
     append_text(json, text);
 }
 
-void ql_json_real(ql_json *json, const char *key, double value) {
+void ql_json_real(ql_json *json, const char *key, double value)
+{
     char text[40];
     (void)snprintf(text, sizeof text, "%.9g", value);
     begin_value(json, key);
     append_text(json, isfinite(value) ? text : "null");
 }
 
-void ql_json_bool(ql_json *json, const char *key, bool value) {
+void ql_json_bool(ql_json *json, const char *key, bool value)
+{
     begin_value(json, key);
     append_text(json, value ? "true" : "false");
 }
 
-ql_status ql_json_end(ql_json *json) {
+ql_status ql_json_end(ql_json *json)
+{
     return json->failed ? QL_FAIL(NO_MEMORY, "no memory for %zu bytes of JSON", json->used) : QL_OK;
 }
 
-void ql_json_destroy(ql_json *json) {
+void ql_json_destroy(ql_json *json)
+{
     if (json == NULL) return;
     ql_free(json->text);
     *json = (ql_json){0};

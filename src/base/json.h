@@ -1,5 +1,5 @@
-/* Writing JSON objects: one value at a time, correctly escaped, into a growing buffer. One place for every
- * --json and JSON-lines output. Numbers that are not finite become null. */
+/* Writing JSON objects: one value at a time, correctly escaped, into a growing buffer. One place for every --json and
+ * JSON-lines output. Numbers that are not finite become null. */
 #ifndef QL_BASE_JSON_H
 #define QL_BASE_JSON_H
 
@@ -15,8 +15,7 @@ typedef struct ql_json {
     bool need_comma, failed;
 } ql_json;
 
-/* `key` is NULL inside an array and at the top. Memory failures are remembered and reported by ql_json_end.
- */
+/* `key` is NULL inside an array and at the top. Memory failures are remembered and reported by ql_json_end. */
 void ql_json_object(ql_json *json, const char *key);
 void ql_json_array(ql_json *json, const char *key);
 void ql_json_close_object(ql_json *json);

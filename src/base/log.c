@@ -1,5 +1,5 @@
-/* Log lines and the live progress line (see log.h). A line is composed first and written by one call, so
- * lines of several threads or ranks do not mix. */
+/* Log lines and the live progress line (see log.h). A line is composed first and written by one call, so lines of
+ * several threads or ranks do not mix. */
 #include "base/log.h"
 
 #include <pthread.h>
@@ -15,13 +15,15 @@ static struct {
     pthread_mutex_t mutex;
 } state = {QL_LOG_INFO, 0, 1, "", PTHREAD_MUTEX_INITIALIZER};
 
-void ql_log_configure(ql_log_level level, int rank, int ranks) {
+void ql_log_configure(ql_log_level level, int rank, int ranks)
+{
     state.level = level;
     state.rank = rank;
     state.ranks = ranks;
 }
 
-static void write_out(const char *text) {
+static void write_out(const char *text)
+{
     size_t left = strlen(text);
     while (left > 0) {
         ssize_t written = write(STDERR_FILENO, text, left);
@@ -31,7 +33,8 @@ static void write_out(const char *text) {
     }
 }
 
-static void write_line(const char *line) {
+static void write_line(const char *line)
+{
     char out[2600];
     (void)pthread_mutex_lock(&state.mutex);
     if (state.live[0] != '\0')
@@ -42,7 +45,8 @@ static void write_line(const char *line) {
     (void)pthread_mutex_unlock(&state.mutex);
 }
 
-void ql_log(ql_log_level level, const char *format, ...) {
+void ql_log(ql_log_level level, const char *format, ...)
+{
     static const char *const words[] = {"error: ", "warning: ", "", "debug: "};
     if (level > state.level) return;
     char line[2300];
@@ -56,7 +60,8 @@ void ql_log(ql_log_level level, const char *format, ...) {
     write_line(line);
 }
 
-void ql_log_live(const char *line) {
+void ql_log_live(const char *line)
+{
     if (isatty(STDERR_FILENO) != 1) return;
     char out[300];
     (void)pthread_mutex_lock(&state.mutex);

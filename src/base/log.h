@@ -16,8 +16,8 @@ void ql_log_configure(ql_log_level level, int rank, int ranks);
 
 void ql_log(ql_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* A live progress line on a terminal: each call overwrites the one before; a log line in between keeps it
- * intact. NULL erases it. Does nothing when standard error is not a terminal. */
+/* A live progress line on a terminal: each call overwrites the one before; a log line in between keeps it intact.
+ * NULL erases it. Does nothing when standard error is not a terminal. */
 void ql_log_live(const char *line);
 
 #define QL_ERROR(...) ql_log(QL_LOG_ERROR, __VA_ARGS__)

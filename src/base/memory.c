@@ -24,10 +24,7 @@ static void count_change(int64_t blocks, int64_t bytes)
     while (now > peak && !atomic_compare_exchange_weak(&peak_bytes, &peak, now)) {}
 }
 
-static bool must_fail(void)
-{
-    return atomic_load(&fail_countdown) > 0 && atomic_fetch_sub(&fail_countdown, 1) == 1;
-}
+static bool must_fail(void) { return atomic_load(&fail_countdown) > 0 && atomic_fetch_sub(&fail_countdown, 1) == 1; }
 
 static block_header *header_of(void *block)
 {

@@ -60,7 +60,7 @@ static inline size_t ql_arena_round(size_t bytes) { return (bytes + 63) & ~(size
 ql_arena ql_arena_measuring(void);
 
 ql_status ql_arena_create(ql_arena *arena, size_t bytes);
-void ql_arena_destroy(ql_arena *arena);                       /* NULL-safe */
+void ql_arena_destroy(ql_arena *arena);                          /* NULL-safe */
 void *ql_arena_take(ql_arena *arena, size_t count, size_t size); /* zeroed, 64-byte aligned; NULL when full */
 
 #endif

@@ -118,12 +118,11 @@ typedef enum ql_option_type {
 typedef struct ql_option {
     const char *name; /* "train.steps" */
     ql_option_type type;
-    size_t offset;       /* in ql_options */
-    const char *unit;    /* "" when it has none */
-    double min, max;     /* of the numeric types */
-    const char *choices; /* "a|b|c", or NULL */
-    const char
-        *value[QL_PRESET_COUNT]; /* text per preset; NULL = as QL_PRESET_QUALITY, which is the default */
+    size_t offset;                      /* in ql_options */
+    const char *unit;                   /* "" when it has none */
+    double min, max;                    /* of the numeric types */
+    const char *choices;                /* "a|b|c", or NULL */
+    const char *value[QL_PRESET_COUNT]; /* text per preset; NULL = as QL_PRESET_QUALITY, which is the default */
     const char *help;
 } ql_option;
 
@@ -142,6 +141,9 @@ const char *ql_option_describe(const ql_option *option, char *buffer, size_t siz
 /* Defaults (preset quality). */
 void ql_options_init(ql_options *options);
 
+/* Defaults, and over them the values of a preset. */
+void ql_options_start_from(ql_options *options, ql_preset preset);
+
 /* Everything in the right order: preset, YAML file (or NULL), environment, then `assignments` ("key=value",
  * later ones win). A preset may itself come from any of these sources; `preset` (or NULL) is that of the
  * command line, where
@@ -150,12 +152,11 @@ ql_status ql_options_resolve(ql_options *options, const char *preset, const char
                              const char *const *assignments, int assignment_count);
 
 /* Sets one option from text; `where` ("run.yaml:12", "--set", "QL_TRAIN_STEPS") begins the error message. */
-ql_status ql_options_set(ql_options *options, int index, const char *value, ql_option_source source,
-                         const char *where);
+ql_status ql_options_set(ql_options *options, int index, const char *value, ql_option_source source, const char *where);
 
 /* The same by name; an unknown name is an error with the nearest one as hint. */
-ql_status ql_options_set_named(ql_options *options, const char *name, const char *value,
-                               ql_option_source source, const char *where);
+ql_status ql_options_set_named(ql_options *options, const char *name, const char *value, ql_option_source source,
+                               const char *where);
 
 /* Value as text, in the form that `set` reads back to the same value. Returns `buffer`. */
 const char *ql_options_get(const ql_options *options, int index, char *buffer, size_t size);
@@ -171,8 +172,7 @@ ql_status ql_options_read_yaml(const char *path, ql_options_visit visit, void *c
  * value came from (run.yaml). */
 ql_status ql_options_write_yaml(const ql_options *options, bool with_sources, FILE *out);
 
-/* The section of --help; and words of a text in lines of at most `width` columns, each after `lead`. */
-void ql_options_print_help(FILE *out);
+/* Words of a text in lines of at most `width` columns, each after `lead`. */
 void ql_options_print_wrapped(FILE *out, const char *text, const char *lead, int width);
 
 /* Environment variable of an option: train.steps -> QL_TRAIN_STEPS. Returns `buffer`. */

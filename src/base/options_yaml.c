@@ -25,27 +25,27 @@ typedef struct reader {
     int seen_count;
 } reader;
 
-static const char *where_is(const reader *r, const yaml_node_t *node, char where[WHERE_SIZE]) {
+static const char *where_is(const reader *r, const yaml_node_t *node, char where[WHERE_SIZE])
+{
     (void)snprintf(where, WHERE_SIZE, "%s:%zu", r->path, node->start_mark.line + 1);
     return where;
 }
 
-static const char *scalar_text(const yaml_node_t *node) {
-    return (const char *)node->data.scalar.value;
-}
+static const char *scalar_text(const yaml_node_t *node) { return (const char *)node->data.scalar.value; }
 
-static ql_status check_scalar(const reader *r, const yaml_node_t *node, const yaml_node_t *place,
-                              const char *what) {
+static ql_status check_scalar(const reader *r, const yaml_node_t *node, const yaml_node_t *place, const char *what)
+{
     char where[WHERE_SIZE];
     if (node->type != YAML_SCALAR_NODE)
-        return QL_FAIL(CONFIG, "%s: %s: expected a single value, not a list or a mapping",
-                       where_is(r, place, where), what);
+        return QL_FAIL(CONFIG, "%s: %s: expected a single value, not a list or a mapping", where_is(r, place, where),
+                       what);
     if (strlen(scalar_text(node)) != node->data.scalar.length)
         return QL_FAIL(CONFIG, "%s: %s: a zero byte in the text", where_is(r, place, where), what);
     return QL_OK;
 }
 
-static ql_status note_seen(reader *r, const char *name, const yaml_node_t *key) {
+static ql_status note_seen(reader *r, const char *name, const yaml_node_t *key)
+{
     char where[WHERE_SIZE];
     for (int i = 0; i < r->seen_count; ++i)
         if (strcmp(r->seen[i].name, name) == 0)
@@ -59,19 +59,21 @@ static ql_status note_seen(reader *r, const char *name, const yaml_node_t *key) 
     return QL_OK;
 }
 
-static ql_status read_pair(reader *r, const char *section, const yaml_node_t *key, const yaml_node_t *value) {
+static ql_status read_pair(reader *r, const char *section, const yaml_node_t *key, const yaml_node_t *value)
+{
     char name[QL_OPTION_TEXT], where[WHERE_SIZE];
     int length = section[0] == '\0' ? snprintf(name, sizeof name, "%s", scalar_text(key))
                                     : snprintf(name, sizeof name, "%s.%s", section, scalar_text(key));
     if (length < 0 || (size_t)length >= sizeof name)
-        return QL_FAIL(CONFIG, "%s: %.40s...: no such option; `quadloom options` lists them",
-                       where_is(r, key, where), name);
+        return QL_FAIL(CONFIG, "%s: %.40s...: no such option; `quadloom options` lists them", where_is(r, key, where),
+                       name);
     QL_TRY(check_scalar(r, value, key, name));
     QL_TRY(r->visit(r->context, name, scalar_text(value), where_is(r, key, where)));
     return note_seen(r, name, key);
 }
 
-static ql_status read_mapping(reader *r, const char *section, const yaml_node_t *mapping) {
+static ql_status read_mapping(reader *r, const char *section, const yaml_node_t *mapping)
+{
     const yaml_node_pair_t *end = mapping->data.mapping.pairs.top;
     for (const yaml_node_pair_t *pair = mapping->data.mapping.pairs.start; pair < end; ++pair) {
         const yaml_node_t *key = yaml_document_get_node(r->document, pair->key);
@@ -88,13 +90,15 @@ static ql_status read_mapping(reader *r, const char *section, const yaml_node_t 
     return QL_OK;
 }
 
-static ql_status parse_failure(const char *path, const yaml_parser_t *parser) {
+static ql_status parse_failure(const char *path, const yaml_parser_t *parser)
+{
     if (parser->error == YAML_MEMORY_ERROR) return QL_FAIL(NO_MEMORY, "%s: no memory to read it", path);
     return QL_FAIL(CONFIG, "%s:%zu: not YAML: %s", path, parser->problem_mark.line + 1,
                    parser->problem != NULL ? parser->problem : "unknown problem");
 }
 
-static ql_status read_document(yaml_parser_t *parser, reader *r) {
+static ql_status read_document(yaml_parser_t *parser, reader *r)
+{
     yaml_document_t document;
     if (!yaml_parser_load(parser, &document)) return parse_failure(r->path, parser);
     r->document = &document;
@@ -112,17 +116,18 @@ static ql_status read_document(yaml_parser_t *parser, reader *r) {
 }
 
 /* A file has one document; a second one would silently be ignored. */
-static ql_status check_end(yaml_parser_t *parser, const char *path) {
+static ql_status check_end(yaml_parser_t *parser, const char *path)
+{
     yaml_document_t document;
     if (!yaml_parser_load(parser, &document)) return parse_failure(path, parser);
     const yaml_node_t *root = yaml_document_get_root_node(&document);
     size_t line = document.start_mark.line + 1;
     yaml_document_delete(&document);
-    return root == NULL ? QL_OK
-                        : QL_FAIL(CONFIG, "%s:%zu: a second YAML document; keep one per file", path, line);
+    return root == NULL ? QL_OK : QL_FAIL(CONFIG, "%s:%zu: a second YAML document; keep one per file", path, line);
 }
 
-ql_status ql_options_read_yaml(const char *path, ql_options_visit visit, void *context) {
+ql_status ql_options_read_yaml(const char *path, ql_options_visit visit, void *context)
+{
     char *text;
     size_t size;
     QL_TRY(ql_file_read_whole(path, YAML_LIMIT, &text, &size));
@@ -140,18 +145,18 @@ ql_status ql_options_read_yaml(const char *path, ql_options_visit visit, void *c
     return status;
 }
 
-static void write_row(const ql_options *options, int index, bool with_sources, FILE *out) {
+static void write_row(const ql_options *options, int index, bool with_sources, FILE *out)
+{
     const ql_option *option = ql_option_at(index);
     char value[QL_OPTION_TEXT + 64], text[1024];
-    if (!with_sources)
-        ql_options_print_wrapped(out, ql_option_describe(option, text, sizeof text), "  # ", 110);
-    (void)fprintf(out, "  %s: %s", strchr(option->name, '.') + 1,
-                  ql_options_get(options, index, value, sizeof value));
+    if (!with_sources) ql_options_print_wrapped(out, ql_option_describe(option, text, sizeof text), "  # ", 110);
+    (void)fprintf(out, "  %s: %s", strchr(option->name, '.') + 1, ql_options_get(options, index, value, sizeof value));
     if (with_sources) (void)fprintf(out, "  # %s", ql_option_source_name(options->source[index]));
     (void)fputc('\n', out);
 }
 
-ql_status ql_options_write_yaml(const ql_options *options, bool with_sources, FILE *out) {
+ql_status ql_options_write_yaml(const ql_options *options, bool with_sources, FILE *out)
+{
     const char *section = "";
     for (int i = 0; i < ql_option_count(); ++i) {
         const char *name = ql_option_at(i)->name;

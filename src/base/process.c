@@ -9,14 +9,16 @@
 #include <string.h>
 #include <unistd.h>
 
-const char *ql_process_host(char out[QL_HOST_SIZE]) {
+const char *ql_process_host(char out[QL_HOST_SIZE])
+{
     if (gethostname(out, QL_HOST_SIZE) != 0 || out[0] == '\0') (void)snprintf(out, QL_HOST_SIZE, "unknown");
     out[QL_HOST_SIZE - 1] = '\0';
     return out;
 }
 
 /* First bytes of a small file of /proc as text; "" when it cannot be read. */
-static void read_text(const char *path, char *text, size_t size) {
+static void read_text(const char *path, char *text, size_t size)
+{
     text[0] = '\0';
     int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0) return;
@@ -25,11 +27,10 @@ static void read_text(const char *path, char *text, size_t size) {
     (void)close(file);
 }
 
-static uint32_t hash32(const char *text) {
-    return (uint32_t)ql_hash_bytes(text, strlen(text), 0);
-}
+static uint32_t hash32(const char *text) { return (uint32_t)ql_hash_bytes(text, strlen(text), 0); }
 
-ql_place ql_process_place(void) {
+ql_place ql_process_place(void)
+{
     char host[QL_HOST_SIZE], namespace[64], text[QL_HOST_SIZE + 64], boot[64];
     ssize_t length = readlink("/proc/self/ns/pid", namespace, sizeof namespace - 1);
     namespace[length > 0 ? (size_t)length : 0] = '\0';
@@ -38,7 +39,8 @@ ql_place ql_process_place(void) {
     return (ql_place){hash32(text), hash32(boot)};
 }
 
-uint64_t ql_process_start(int64_t pid) {
+uint64_t ql_process_start(int64_t pid)
+{
     char path[64], text[1024];
     (void)snprintf(path, sizeof path, "/proc/%lld/stat", (long long)pid);
     read_text(path, text, sizeof text);
@@ -55,17 +57,20 @@ uint64_t ql_process_start(int64_t pid) {
     return strtoull(at, NULL, 10);
 }
 
-bool ql_process_is_alive(int64_t pid, uint64_t start) {
+bool ql_process_is_alive(int64_t pid, uint64_t start)
+{
     uint64_t now = ql_process_start(pid);
     return now != 0 && now == start;
 }
 
-static const char *variable(const char *name) {
+static const char *variable(const char *name)
+{
     const char *value = getenv(name);
     return value != NULL ? value : "";
 }
 
-static bool slurm_job(char out[QL_JOB_SIZE]) {
+static bool slurm_job(char out[QL_JOB_SIZE])
+{
     const char *array = variable("SLURM_ARRAY_JOB_ID"), *job = variable("SLURM_JOB_ID");
     const char *restart = variable("SLURM_RESTART_COUNT");
     if (job[0] == '\0') return false;
@@ -79,7 +84,8 @@ static bool slurm_job(char out[QL_JOB_SIZE]) {
     return true;
 }
 
-const char *ql_process_job(char out[QL_JOB_SIZE]) {
+const char *ql_process_job(char out[QL_JOB_SIZE])
+{
     static const char *const names[] = {"PBS_JOBID", "LSB_JOBID", "FLUX_JOB_ID", "JOB_ID"};
     out[0] = '\0';
     if (slurm_job(out)) return out;

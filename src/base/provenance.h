@@ -27,6 +27,9 @@ ql_status ql_provenance_text(ql_provenance *provenance, const char *name, const 
 ql_status ql_provenance_int(ql_provenance *provenance, const char *name, int64_t value);
 ql_status ql_provenance_real(ql_provenance *provenance, const char *name, double value);
 
+/* Adds what every result carries: program, version, git id, compiler, libraries, host, processor, job, time of the call. */
+ql_status ql_provenance_collect(ql_provenance *provenance);
+
 const ql_fact *ql_provenance_find(const ql_provenance *provenance, const char *name); /* NULL: not there */
 void ql_provenance_destroy(ql_provenance *provenance);                                /* NULL-safe */
 

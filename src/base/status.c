@@ -22,15 +22,18 @@ static const char *const status_texts[QL_STATUS_COUNT] = {
 #undef X
 };
 
-const char *ql_status_name(ql_status status) {
+const char *ql_status_name(ql_status status)
+{
     return (unsigned)status < QL_STATUS_COUNT ? status_names[status] : "UNKNOWN";
 }
 
-const char *ql_status_text(ql_status status) {
+const char *ql_status_text(ql_status status)
+{
     return (unsigned)status < QL_STATUS_COUNT ? status_texts[status] : "unknown status";
 }
 
-ql_status ql_error_set(ql_status status, const char *file, int line, const char *format, ...) {
+ql_status ql_error_set(ql_status status, const char *file, int line, const char *format, ...)
+{
     va_list arguments;
     va_start(arguments, format);
     (void)vsnprintf(error_text, sizeof error_text, format, arguments);
@@ -40,7 +43,8 @@ ql_status ql_error_set(ql_status status, const char *file, int line, const char 
     return status;
 }
 
-ql_status ql_error_chain(ql_status status, const char *format, ...) {
+ql_status ql_error_chain(ql_status status, const char *format, ...)
+{
     if (status == QL_OK) return status;
     char chained[QL_ERROR_TEXT_SIZE];
     va_list arguments;
@@ -54,15 +58,12 @@ ql_status ql_error_chain(ql_status status, const char *format, ...) {
     return status;
 }
 
-const char *ql_error_text(void) {
-    return error_text;
-}
+const char *ql_error_text(void) { return error_text; }
 
-const char *ql_error_place(void) {
-    return error_place;
-}
+const char *ql_error_place(void) { return error_place; }
 
-void ql_error_clear(void) {
+void ql_error_clear(void)
+{
     error_text[0] = '\0';
     error_place[0] = '\0';
 }

@@ -1,9 +1,8 @@
 /* Status codes and the error text that travels with them.
  *
- * Every fallible function returns a ql_status. The place that notices an error calls QL_FAIL, which records
- * the first cause with file and line; callers on the way up may add context with QL_CHAIN, so that the user
- * reads "reading a.ply: face 812: index 9000 >= 4321". The text is kept per thread. Nothing below app/ prints
- * or exits.
+ * Every fallible function returns a ql_status. The place that notices an error calls QL_FAIL, which records the
+ * first cause with file and line; callers on the way up may add context with QL_CHAIN, so that the user reads
+ * "reading a.ply: face 812: index 9000 >= 4321". The text is kept per thread. Nothing below app/ prints or exits.
  */
 #ifndef QL_BASE_STATUS_H
 #define QL_BASE_STATUS_H
@@ -11,18 +10,18 @@
 #include <stddef.h>
 
 /* X(name, text for users) */
-#define QL_STATUS_LIST(X)                                                                                    \
-    X(OK, "no error")                                                                                        \
-    X(NO_MEMORY, "out of memory")                                                                            \
-    X(IO, "file or device could not be read or written")                                                     \
-    X(FORMAT, "file is damaged or not of the expected format")                                               \
-    X(MESH, "mesh cannot be used")                                                                           \
-    X(USAGE, "wrong command line")                                                                           \
-    X(CONFIG, "wrong option or configuration")                                                               \
-    X(ENVIRONMENT, "the machine lacks what was asked for")                                                   \
-    X(NUMERIC, "computation broke down")                                                                     \
-    X(STOPPED, "stopped early on request")                                                                   \
-    X(BUSY, "in use by another process")                                                                     \
+#define QL_STATUS_LIST(X)                                                                                              \
+    X(OK, "no error")                                                                                                  \
+    X(NO_MEMORY, "out of memory")                                                                                      \
+    X(IO, "file or device could not be read or written")                                                               \
+    X(FORMAT, "file is damaged or not of the expected format")                                                         \
+    X(MESH, "mesh cannot be used")                                                                                     \
+    X(USAGE, "wrong command line")                                                                                     \
+    X(CONFIG, "wrong option or configuration")                                                                         \
+    X(ENVIRONMENT, "the machine lacks what was asked for")                                                             \
+    X(NUMERIC, "computation broke down")                                                                               \
+    X(STOPPED, "stopped early on request")                                                                             \
+    X(BUSY, "in use by another process")                                                                               \
     X(INTERNAL, "internal error, please report")
 
 typedef enum ql_status {
@@ -54,16 +53,16 @@ void ql_error_clear(void);
 #define QL_CHAIN(status, ...) ql_error_chain((status), __VA_ARGS__)
 
 /* Returns from the calling function when `expression` is not QL_OK. */
-#define QL_TRY(expression)                                                                                   \
-    do {                                                                                                     \
-        ql_status ql_try_status_ = (expression);                                                             \
-        if (ql_try_status_ != QL_OK) return ql_try_status_;                                                  \
+#define QL_TRY(expression)                                                                                             \
+    do {                                                                                                               \
+        ql_status ql_try_status_ = (expression);                                                                       \
+        if (ql_try_status_ != QL_OK) return ql_try_status_;                                                            \
     } while (0)
 
 /* Assigns to an existing ql_status variable `s` and jumps to `label` when `expression` is not QL_OK. */
-#define QL_TRY_GOTO(s, expression, label)                                                                    \
-    do {                                                                                                     \
-        if (((s) = (expression)) != QL_OK) goto label;                                                       \
+#define QL_TRY_GOTO(s, expression, label)                                                                              \
+    do {                                                                                                               \
+        if (((s) = (expression)) != QL_OK) goto label;                                                                 \
     } while (0)
 
 #endif

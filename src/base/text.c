@@ -8,12 +8,11 @@
 #include <string.h>
 #include <strings.h>
 
-static size_t digits(const char *text) {
-    return strspn(text, "0123456789");
-}
+static size_t digits(const char *text) { return strspn(text, "0123456789"); }
 
 /* [+-] digits [. digits] [e [+-] digits], at least one digit before the exponent, and nothing else. */
-static bool is_decimal(const char *text) {
+static bool is_decimal(const char *text)
+{
     if (*text == '+' || *text == '-') ++text;
     size_t whole = digits(text), fraction = 0;
     text += whole;
@@ -32,12 +31,14 @@ static bool is_decimal(const char *text) {
     return *text == '\0';
 }
 
-static bool is_whole(const char *text) {
+static bool is_whole(const char *text)
+{
     if (*text == '+' || *text == '-') ++text;
     return *text != '\0' && text[digits(text)] == '\0';
 }
 
-bool ql_text_to_real(const char *text, double *value) {
+bool ql_text_to_real(const char *text, double *value)
+{
     if (!is_decimal(text)) return false;
     double read = strtod(text, NULL);
     if (!isfinite(read)) return false;
@@ -45,7 +46,8 @@ bool ql_text_to_real(const char *text, double *value) {
     return true;
 }
 
-bool ql_text_to_int(const char *text, int64_t *value) {
+bool ql_text_to_int(const char *text, int64_t *value)
+{
     if (is_whole(text)) {
         errno = 0;
         long long read = strtoll(text, NULL, 10);
@@ -59,7 +61,8 @@ bool ql_text_to_int(const char *text, int64_t *value) {
     return true;
 }
 
-bool ql_text_to_uint(const char *text, uint64_t *value) {
+bool ql_text_to_uint(const char *text, uint64_t *value)
+{
     if (is_whole(text) && *text != '-') {
         errno = 0;
         unsigned long long read = strtoull(text, NULL, 10);
@@ -73,7 +76,8 @@ bool ql_text_to_uint(const char *text, uint64_t *value) {
     return true;
 }
 
-bool ql_text_to_bool(const char *text, bool *value) {
+bool ql_text_to_bool(const char *text, bool *value)
+{
     static const char *const words[] = {"false", "true", "no", "yes", "off", "on", "0", "1"};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; ++i) {
         if (strcasecmp(text, words[i]) != 0) continue;
@@ -83,7 +87,8 @@ bool ql_text_to_bool(const char *text, bool *value) {
     return false;
 }
 
-bool ql_text_to_seconds(const char *text, double *seconds) {
+bool ql_text_to_seconds(const char *text, double *seconds)
+{
     if (strchr(text, ':') == NULL) return ql_text_to_real(text, seconds) && *seconds >= 0;
     double days = 0, total = 0;
     size_t lead = digits(text);
@@ -107,7 +112,8 @@ bool ql_text_to_seconds(const char *text, double *seconds) {
     return false;
 }
 
-const char *ql_text_from_real(char out[QL_REAL_SIZE], double value) {
+const char *ql_text_from_real(char out[QL_REAL_SIZE], double value)
+{
     for (int precision = 6; precision <= 17; ++precision) {
         (void)snprintf(out, QL_REAL_SIZE, "%.*g", precision, value);
         if (strtod(out, NULL) == value) break;
@@ -115,7 +121,8 @@ const char *ql_text_from_real(char out[QL_REAL_SIZE], double value) {
     return out;
 }
 
-const char *ql_text_choice_at(const char *choices, int index, size_t *length) {
+const char *ql_text_choice_at(const char *choices, int index, size_t *length)
+{
     for (; index > 0; --index) {
         choices = strchr(choices, '|');
         if (choices == NULL) return NULL;
@@ -125,7 +132,8 @@ const char *ql_text_choice_at(const char *choices, int index, size_t *length) {
     return choices;
 }
 
-int ql_text_choice(const char *choices, const char *word) {
+int ql_text_choice(const char *choices, const char *word)
+{
     size_t length, word_length = strlen(word);
     for (int i = 0;; ++i) {
         const char *choice = ql_text_choice_at(choices, i, &length);
@@ -134,15 +142,12 @@ int ql_text_choice(const char *choices, const char *word) {
     }
 }
 
-static int lower(char c) {
-    return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c;
-}
+static int lower(char c) { return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c; }
 
-static int smaller(int a, int b) {
-    return a < b ? a : b;
-}
+static int smaller(int a, int b) { return a < b ? a : b; }
 
-int ql_text_distance(const char *a, const char *b) {
+int ql_text_distance(const char *a, const char *b)
+{
     enum { LIMIT = 64 };
     int row[3][LIMIT] = {{0}}; /* rows i-2, i-1, i of the table of distances between prefixes */
     size_t length_a = strlen(a), length_b = strlen(b);
@@ -161,7 +166,8 @@ int ql_text_distance(const char *a, const char *b) {
     return row[length_a % 3][length_b];
 }
 
-bool ql_text_is_near(const char *typed, int distance) {
+bool ql_text_is_near(const char *typed, int distance)
+{
     int allowed = (int)(strlen(typed) / 3);
     return distance <= (allowed < 1 ? 1 : allowed > 4 ? 4 : allowed);
 }

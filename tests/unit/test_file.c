@@ -18,7 +18,8 @@
 
 static char folder[] = "/tmp/ql_file_XXXXXX";
 
-static const char *in_folder(const char *name) {
+static const char *in_folder(const char *name)
+{
     static char path[4][QL_PATH_SIZE];
     static int next;
     char *out = path[next++ % 4];
@@ -26,7 +27,8 @@ static const char *in_folder(const char *name) {
     return out;
 }
 
-static int count_entries(const char *directory) {
+static int count_entries(const char *directory)
+{
     DIR *listing = opendir(directory);
     assert_non_null(listing);
     int count = 0;
@@ -35,7 +37,8 @@ static int count_entries(const char *directory) {
     return count;
 }
 
-static void expect_content(const char *path, const char *expected) {
+static void expect_content(const char *path, const char *expected)
+{
     char *data;
     size_t size;
     ASSERT_OK(ql_file_read_whole(path, 0, &data, &size));
@@ -44,13 +47,15 @@ static void expect_content(const char *path, const char *expected) {
     ql_free(data);
 }
 
-static void touch(const char *path) {
+static void touch(const char *path)
+{
     int file = open(path, O_WRONLY | O_CREAT, 0666);
     assert_true(file >= 0);
     assert_int_equal(close(file), 0);
 }
 
-static void paths(void **state) {
+static void paths(void **state)
+{
     (void)state;
     char out[QL_PATH_SIZE], longest[QL_PATH_SIZE + 10];
     ASSERT_OK(ql_path_join(out, "a/b", "c"));
@@ -69,7 +74,8 @@ static void paths(void **state) {
     assert_int_equal(ql_path_stem_length("plain"), 5);
 }
 
-static void directories(void **state) {
+static void directories(void **state)
+{
     (void)state;
     ASSERT_OK(ql_directory_make(in_folder("d/e//f/")));
     ASSERT_OK(ql_directory_make(in_folder("d/e/f")));
@@ -84,7 +90,8 @@ static void directories(void **state) {
     assert_int_equal(rmdir(in_folder("d/e/f")) + rmdir(in_folder("d/e")) + rmdir(in_folder("d")), 0);
 }
 
-static void whole_files(void **state) {
+static void whole_files(void **state)
+{
     (void)state;
     char *data;
     size_t size;
@@ -109,7 +116,8 @@ static void whole_files(void **state) {
 
 /* A child writes "new" over "old" and dies at write point n; the file then holds one of them, whole. The
  * sweep leaves nothing else. Ends when the child survives. */
-static void a_crash_at_every_write_point(void **state) {
+static void a_crash_at_every_write_point(void **state)
+{
     (void)state;
     int crashes = 0;
     for (;; ++crashes) {
@@ -140,7 +148,8 @@ static void a_crash_at_every_write_point(void **state) {
     ASSERT_OK(ql_file_remove(in_folder("a")));
 }
 
-static void the_variable_crashes_too(void **state) {
+static void the_variable_crashes_too(void **state)
+{
     (void)state;
     pid_t child = fork();
     assert_true(child >= 0);
@@ -158,7 +167,8 @@ static void the_variable_crashes_too(void **state) {
     assert_int_equal(count_entries(folder), 0);
 }
 
-static void two_writers_never_share_a_name(void **state) {
+static void two_writers_never_share_a_name(void **state)
+{
     (void)state;
     char a[QL_PATH_SIZE], b[QL_PATH_SIZE], c[QL_PATH_SIZE];
     ASSERT_OK(ql_file_temporary_name(a, "x/y.h5"));
@@ -188,7 +198,8 @@ static void two_writers_never_share_a_name(void **state) {
 }
 
 /* Makes "NAME.tmp-..." of a given identity; `age_s` sets its time of change back. */
-static void make_temporary(const char *name, ql_place place, long long pid, uint64_t start, int age_s) {
+static void make_temporary(const char *name, ql_place place, long long pid, uint64_t start, int age_s)
+{
     char full[256];
     (void)snprintf(full, sizeof full, "%s.tmp-%08x-%08x-%lld-%llx-0", name, place.host, place.boot, pid,
                    (unsigned long long)start);
@@ -199,7 +210,8 @@ static void make_temporary(const char *name, ql_place place, long long pid, uint
     assert_int_equal(utimensat(AT_FDCWD, in_folder(full), times, 0), 0);
 }
 
-static void only_the_files_of_the_dead_are_swept(void **state) {
+static void only_the_files_of_the_dead_are_swept(void **state)
+{
     (void)state;
     ql_place here = ql_process_place(), rebooted = here, elsewhere = here;
     rebooted.boot ^= 1;
@@ -237,7 +249,8 @@ static void only_the_files_of_the_dead_are_swept(void **state) {
     assert_int_equal(ql_directory_sweep_temporaries(in_folder("none")), QL_STATUS_IO);
 }
 
-static void a_limit_on_file_size_loses_nothing(void **state) {
+static void a_limit_on_file_size_loses_nothing(void **state)
+{
     (void)state;
     ASSERT_OK(ql_file_write_whole(in_folder("a"), "old", 3));
     struct rlimit before, tight;
@@ -257,7 +270,8 @@ static void a_limit_on_file_size_loses_nothing(void **state) {
     ASSERT_OK(ql_file_remove(in_folder("a")));
 }
 
-static void a_full_disk_loses_nothing(void **state) {
+static void a_full_disk_loses_nothing(void **state)
+{
     (void)state;
     ASSERT_OK(ql_directory_make(in_folder("disk")));
     if (mount("none", in_folder("disk"), "tmpfs", 0, "size=64k") != 0) {
@@ -276,14 +290,14 @@ static void a_full_disk_loses_nothing(void **state) {
     assert_int_equal(rmdir(in_folder("disk")), 0);
 }
 
-static void unusable_places_are_named(void **state) {
+static void unusable_places_are_named(void **state)
+{
     (void)state;
     assert_int_equal(ql_file_write_whole(in_folder("none/a"), "x", 1), QL_STATUS_IO);
     assert_non_null(strstr(ql_error_text(), "writing "));
     assert_int_equal(ql_file_write_whole("/proc/a", "x", 1), QL_STATUS_IO); /* not writable, even for root */
     ASSERT_OK(ql_directory_make(in_folder("a")));
-    assert_int_equal(ql_file_write_whole(in_folder("a"), "x", 1),
-                     QL_STATUS_IO); /* a directory has that name */
+    assert_int_equal(ql_file_write_whole(in_folder("a"), "x", 1), QL_STATUS_IO); /* a directory has that name */
     assert_int_equal(count_entries(folder), 1);
     assert_int_equal(rmdir(in_folder("a")), 0);
     char temporary[QL_PATH_SIZE];
@@ -292,7 +306,8 @@ static void unusable_places_are_named(void **state) {
     assert_int_equal(count_entries(folder), 0);
 }
 
-static void no_memory_is_an_error(void **state) {
+static void no_memory_is_an_error(void **state)
+{
     (void)state;
     char *data;
     size_t size;
@@ -303,7 +318,8 @@ static void no_memory_is_an_error(void **state) {
     ASSERT_OK(ql_file_remove(in_folder("a")));
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     if (argc == 2) return ql_file_write_whole(argv[1], "text", 4) == QL_OK ? 0 : 1;
     if (mkdtemp(folder) == NULL) return 1;
     const struct CMUnitTest tests[] = {

@@ -10,24 +10,28 @@
 
 static char folder[] = "/tmp/ql_options_XXXXXX";
 
-static const char *write_file(const char *name, const char *text) {
+static const char *write_file(const char *name, const char *text)
+{
     static char path[QL_PATH_SIZE];
     ASSERT_OK(ql_path_join(path, folder, name));
     ASSERT_OK(ql_file_write_whole(path, text, strlen(text)));
     return path;
 }
 
-static ql_status resolve_yaml(ql_options *options, const char *text) {
+static ql_status resolve_yaml(ql_options *options, const char *text)
+{
     return ql_options_resolve(options, NULL, write_file("o.yaml", text), NULL, 0);
 }
 
-static void expect_error(const char *yaml, const char *part) {
+static void expect_error(const char *yaml, const char *part)
+{
     ql_options options;
     if (resolve_yaml(&options, yaml) != QL_STATUS_CONFIG) fail_msg("accepted: %s", yaml);
     if (strstr(ql_error_text(), part) == NULL) fail_msg("'%s' lacks '%s'", ql_error_text(), part);
 }
 
-static void every_row_holds_its_own_values(void **state) {
+static void every_row_holds_its_own_values(void **state)
+{
     (void)state;
     for (int i = 0; i < ql_option_count(); ++i) {
         const ql_option *option = ql_option_at(i);
@@ -41,14 +45,15 @@ static void every_row_holds_its_own_values(void **state) {
             char text[128], again[128];
             ql_options_init(&options);
             ASSERT_OK(ql_options_set(&options, i, value, QL_SOURCE_COMMAND_LINE, "test"));
-            ASSERT_OK(ql_options_set(&options, i, ql_options_get(&options, i, text, sizeof text),
-                                     QL_SOURCE_YAML, "test"));
+            ASSERT_OK(
+                ql_options_set(&options, i, ql_options_get(&options, i, text, sizeof text), QL_SOURCE_YAML, "test"));
             assert_string_equal(text, ql_options_get(&options, i, again, sizeof again));
         }
     }
 }
 
-static void presets_hold_what_the_method_says(void **state) {
+static void presets_hold_what_the_method_says(void **state)
+{
     (void)state;
     ql_options options;
     ASSERT_OK(ql_options_resolve(&options, NULL, NULL, NULL, 0));
@@ -60,8 +65,7 @@ static void presets_hold_what_the_method_says(void **state) {
     assert_true(options.train.weight_align == 10 && options.train.weight_smooth == 30);
     assert_int_equal(options.train.sampling, QL_SAMPLING_NEAR);
     assert_int_equal(options.train.averaging, QL_AVERAGING_FACES);
-    assert_true(options.train.feature_rho > 0 && options.train.stochastic_depth &&
-                options.train.deterministic);
+    assert_true(options.train.feature_rho > 0 && options.train.stochastic_depth && options.train.deterministic);
     assert_string_equal(options.engine.name, "auto");
 
     ASSERT_OK(ql_options_resolve(&options, "reference", NULL, NULL, 0));
@@ -75,7 +79,8 @@ static void presets_hold_what_the_method_says(void **state) {
     assert_int_equal(options.source[ql_option_find("train.clip_norm")], QL_SOURCE_DEFAULT);
 }
 
-static void later_sources_win(void **state) {
+static void later_sources_win(void **state)
+{
     (void)state;
     static const char yaml[] = "train:\n  preset: quick\n  steps: 7\n  seed: 18446744073709551615\n"
                                "quads.target: 1e3\n";
@@ -103,15 +108,15 @@ static void later_sources_win(void **state) {
     assert_int_equal(unsetenv("QL_TRAIN_STEPS"), 0);
 }
 
-static void errors_name_file_line_and_key(void **state) {
+static void errors_name_file_line_and_key(void **state)
+{
     (void)state;
     expect_error("train:\n  steps: 5\n  stepz: 5\n",
                  "o.yaml:3: train.stepz: no such option; did you mean train.steps?");
     expect_error("trian:\n  steps: 5\n", "o.yaml:2: trian.steps: no such option; did you mean train.steps?");
     expect_error("steps: 5\n", "o.yaml:1: steps: no such option; did you mean train.steps?");
     expect_error("zebra: 5\n", "o.yaml:1: zebra: no such option; `quadloom options` lists them");
-    expect_error("train:\n  steps: 0\n",
-                 "o.yaml:2: train.steps: '0' is not accepted; expected 1 to 1e+07 steps");
+    expect_error("train:\n  steps: 0\n", "o.yaml:2: train.steps: '0' is not accepted; expected 1 to 10000000 steps");
     expect_error("train: {steps: 1e99}", "o.yaml:1: train.steps");
     expect_error("train: {steps: 15_000}", "train.steps: '15_000' is not accepted");
     expect_error("train: {steps: 0x10}", "train.steps");
@@ -122,7 +127,7 @@ static void errors_name_file_line_and_key(void **state) {
     expect_error("train: {learning_rate: 1e999}", "train.learning_rate");
     expect_error("train: {deterministic: perhaps}", "expected true or false");
     expect_error("train: {sampling: nearby}", "expected near or far");
-    expect_error("sweep: {group: 0}", "expected auto or 1 to 1e+06 ranks");
+    expect_error("sweep: {group: 0}", "expected auto or 1 to 1000000 ranks");
     expect_error("engine: {name: tpu}", "expected auto, ref, cpu or cuda");
     expect_error("train:\n  steps: [1, 2]\n", "o.yaml:2: train.steps: expected a single value");
     expect_error("train:\n  steps: 1\n  steps: 2\n", "o.yaml:3: train.steps: given twice, first on line 2");
@@ -134,7 +139,8 @@ static void errors_name_file_line_and_key(void **state) {
     expect_error("a: &a {a: *a}\n", "expected a single value");
 }
 
-static void other_sources_name_themselves(void **state) {
+static void other_sources_name_themselves(void **state)
+{
     (void)state;
     ql_options options;
     static const char *const wrong[] = {"train.steps"}, *const unknown[] = {"train.step=1"};
@@ -156,7 +162,8 @@ static void other_sources_name_themselves(void **state) {
     assert_int_equal(unsetenv("QL_ENGINE_THREADS"), 0);
 }
 
-static void harmless_yaml_is_accepted(void **state) {
+static void harmless_yaml_is_accepted(void **state)
+{
     (void)state;
     ql_options options;
     ASSERT_OK(resolve_yaml(&options, ""));
@@ -172,7 +179,8 @@ static void harmless_yaml_is_accepted(void **state) {
 }
 
 /* Every option away from its default, as far as it has another value. */
-static void disturb(ql_options *options) {
+static void disturb(ql_options *options)
+{
     for (int i = 0; i < ql_option_count(); ++i) {
         const ql_option *option = ql_option_at(i);
         static const char *const tries[] = {"0.1234567890123456789",
@@ -197,7 +205,8 @@ static void disturb(ql_options *options) {
     }
 }
 
-static void yaml_gives_back_every_option(void **state) {
+static void yaml_gives_back_every_option(void **state)
+{
     (void)state;
     for (int with_sources = 0; with_sources < 2; ++with_sources) {
         ql_options written, read;
@@ -212,8 +221,7 @@ static void yaml_gives_back_every_option(void **state) {
         ASSERT_OK(resolve_yaml(&read, text));
         for (int i = 0; i < ql_option_count(); ++i) {
             char a[128], b[128];
-            assert_string_equal(ql_options_get(&written, i, a, sizeof a),
-                                ql_options_get(&read, i, b, sizeof b));
+            assert_string_equal(ql_options_get(&written, i, a, sizeof a), ql_options_get(&read, i, b, sizeof b));
             assert_int_equal(read.source[i], QL_SOURCE_YAML);
         }
         memcpy(read.source, written.source, sizeof read.source);
@@ -222,12 +230,14 @@ static void yaml_gives_back_every_option(void **state) {
     }
 }
 
-static int make_folder(void **state) {
+static int make_folder(void **state)
+{
     (void)state;
     return mkdtemp(folder) == NULL;
 }
 
-static int remove_folder(void **state) {
+static int remove_folder(void **state)
+{
     (void)state;
     static const char *const names[] = {"o.yaml", "p.yaml"};
     for (int i = 0; i < 2; ++i) {
@@ -238,7 +248,8 @@ static int remove_folder(void **state) {
     return rmdir(folder); /* fails when a temporary file was left */
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(every_row_holds_its_own_values, make_folder),
         cmocka_unit_test(presets_hold_what_the_method_says),

@@ -1,0 +1,23 @@
+# Run at every build: cmake -DSOURCE=... -DHEADER=... -P QuadloomGit.cmake. Writes QL_GIT_ID and touches the header only when
+# it changed. A tarball made by git archive has the id in cmake/archive_id.txt; elsewhere it is "unknown".
+set(id "unknown")
+find_program(GIT git)
+if(GIT AND EXISTS ${SOURCE}/.git)
+    execute_process(COMMAND ${GIT} -C ${SOURCE} describe --always --dirty --abbrev=12 --match=v*
+        OUTPUT_VARIABLE described OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET RESULT_VARIABLE failed)
+    if(NOT failed)
+        set(id ${described})
+    endif()
+elseif(EXISTS ${SOURCE}/cmake/archive_id.txt)
+    file(STRINGS ${SOURCE}/cmake/archive_id.txt archived LIMIT_COUNT 1)
+    if(NOT archived MATCHES "Format")
+        set(id ${archived})
+    endif()
+endif()
+set(text "#define QL_GIT_ID \"${id}\"\n")
+if(EXISTS ${HEADER})
+    file(READ ${HEADER} old)
+endif()
+if(NOT "${old}" STREQUAL "${text}")
+    file(WRITE ${HEADER} "${text}")
+endif()

@@ -1,0 +1,20 @@
+# Environment of all tests: sourced by tests/run.sh and the shell tests, read by CMake for the others (lines of the form
+# `export NAME=VALUE` with plain values).
+
+# Open MPI as root, on few cores, without noise in containers
+export OMPI_ALLOW_RUN_AS_ROOT=1
+export OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+export OMPI_MCA_rmaps_base_oversubscribe=1
+export OMPI_MCA_mpi_yield_when_idle=1
+export OMPI_MCA_hwloc_base_binding_policy=none
+export OMPI_MCA_btl_vader_single_copy_mechanism=none
+export OMPI_MCA_pml=ob1
+export OMPI_MCA_btl=self,vader,tcp
+
+# Threads that wait do not take the core from those that work
+export OMP_WAIT_POLICY=passive
+
+# Sanitizers: a finding ends the program with a code that no test expects
+export ASAN_OPTIONS=exitcode=86:detect_leaks=1
+export UBSAN_OPTIONS=print_stacktrace=1:exitcode=86
+export TSAN_OPTIONS=exitcode=86
