@@ -1,7 +1,8 @@
 /* Adjacency of a triangle mesh, half-edge style, O(F log F).
  *
  * Half-edge h = 3 f + k runs from corner k of face f to corner k+1. Any input is legal: edges with more than two faces,
- * misoriented pairs and degenerate faces are described, not refused.
+ * misoriented pairs and degenerate faces are described, not refused. A face that repeats a vertex has no edges here, so
+ * that the two faces beside such a collapsed face are neighbours of each other.
  */
 #ifndef QL_MESH_TOPOLOGY_H
 #define QL_MESH_TOPOLOGY_H
@@ -12,7 +13,7 @@ enum { QL_NO_HALFEDGE = -1 };
 
 typedef struct ql_topology {
     int32_t edge_count;
-    int32_t *edge_of;       /* 3F: undirected edge of a half-edge; -1 for an edge from a vertex to itself */
+    int32_t *edge_of;       /* 3F: undirected edge of a half-edge; -1 in a face that repeats a vertex */
     int32_t *edge_vertices; /* edge_count x 2, smaller index first */
     int32_t *edge_ptr;      /* edge_count + 1: CSR into edge_halfedges */
     int32_t *edge_halfedges;/* the half-edges on each edge, ascending */

@@ -1,0 +1,171 @@
+/* The preflight report for people and for programs (see preflight.h). */
+#include "mesh/preflight.h"
+
+#include <inttypes.h>
+
+/* 1234567 as "1,234,567". */
+enum { COUNT_SIZE = 24 };
+static const char *count_text(char out[COUNT_SIZE], int32_t count) {
+    char digits[16];
+    int length = snprintf(digits, sizeof digits, "%" PRId32, count), used = 0;
+    for (int i = 0; i < length; ++i) {
+        if (i > 0 && (length - i) % 3 == 0 && digits[i - 1] != '-') out[used++] = ',';
+        out[used++] = digits[i];
+    }
+    out[used] = '\0';
+    return out;
+}
+
+static const char *plural(int32_t count) {
+    return count == 1 ? "" : "s";
+}
+
+static void print_counts(const ql_preflight *r, FILE *out) {
+    char faces[COUNT_SIZE], vertices[COUNT_SIZE], edges[COUNT_SIZE], polygons[COUNT_SIZE];
+    (void)fprintf(out, "  counts    %s faces, %s vertices, %s edges\n", count_text(faces, r->faces),
+                  count_text(vertices, r->vertices), count_text(edges, r->edges));
+    if (r->input_polygons > 0)
+        (void)fprintf(out,
+                      "            %s polygon%s of the file with more than 3 corners cut into triangles\n",
+                      count_text(polygons, r->input_polygons), plural(r->input_polygons));
+}
+
+static void print_shape(const ql_preflight *r, FILE *out) {
+    const char *closed = r->closed               ? "closed"
+                         : r->boundary_edges > 0 ? "open"
+                                                 : "closed but for non-manifold edges";
+    (void)fprintf(out, "  shape     %s, %d component%s, ", closed, r->components, plural(r->components));
+    if (r->genus >= 0)
+        (void)fprintf(out, "genus %d", r->genus);
+    else
+        (void)fprintf(out, "genus not defined (%s)", r->manifold ? "not orientable" : "not manifold");
+    if (r->boundary_edges > 0)
+        (void)fprintf(out, ", %d boundary loop%s with %d edges", r->boundary_loops, plural(r->boundary_loops),
+                      r->boundary_edges);
+    (void)fprintf(out, "\n");
+}
+
+static void print_sizes(const ql_preflight *r, FILE *out) {
+    (void)fprintf(out, "  size      %.4g x %.4g x %.4g, area %.4g", r->bbox_max[0] - r->bbox_min[0],
+                  r->bbox_max[1] - r->bbox_min[1], r->bbox_max[2] - r->bbox_min[2], r->area);
+    if (r->volume != 0.0) (void)fprintf(out, ", volume %.4g", r->volume);
+    (void)fprintf(out, " (input units)\n");
+    (void)fprintf(out, "  edges     %.3g to %.3g, mean %.3g; smallest angle %.3g deg\n", r->min_edge,
+                  r->max_edge, r->mean_edge, r->min_angle_deg);
+    (void)fprintf(out, "  features  %d sharp edge%s (normals differ by more than %g deg)\n", r->sharp_edges,
+                  plural(r->sharp_edges), r->sharp_angle_deg);
+}
+
+/* One line per defect: how many, what it means for the field and the quads, what to do. */
+static int print_defect(FILE *out, int32_t count, const char *what, const char *text) {
+    if (count <= 0) return 0;
+    (void)fprintf(out, "  defect    %d %s: %s\n", count, what, text);
+    return 1;
+}
+
+static int print_note(FILE *out, bool is, const char *text) {
+    if (is) (void)fprintf(out, "  note      %s\n", text);
+    return is;
+}
+
+static void print_defects(const ql_preflight *r, FILE *out) {
+    int defects = 0;
+    defects += print_defect(
+        out, r->nonmanifold_edges, "non-manifold edges",
+        "more than two faces meet; the field is not coupled across them and quads end there. Delete "
+        "inner or doubled faces, or split the parts");
+    defects += print_defect(
+        out, r->nonmanifold_vertices, "non-manifold vertices",
+        "the faces around do not form one fan, so parts touch in a point; a quad mesh needs them apart. "
+        "Split the vertex (MeshLab: Repair non Manifold Vertices)");
+    defects += print_defect(
+        out, r->misoriented_edges, "misoriented edges",
+        "the two faces run the same way, so one is inside out and the field breaks there. Reorient "
+        "the faces coherently");
+    defects +=
+        print_defect(out, r->degenerate_faces, "degenerate faces",
+                     "no area, so no normal and no direction; they take part without a frame. Remove them");
+    defects += print_defect(out, r->duplicate_faces, "duplicate faces",
+                            "the same three vertices again; their edges become non-manifold. Remove them");
+    defects += print_note(out, !r->orientable,
+                          "the surface cannot be oriented (like a Moebius strip): no quad layout "
+                          "with consistent normals exists. Cut it open");
+    if (r->first_bad_face >= 0)
+        (void)fprintf(out, "            the first of these is face %d (counted from 0)\n", r->first_bad_face);
+    if (defects == 0) (void)fprintf(out, "  defects   none\n");
+    char text[128];
+    (void)snprintf(text, sizeof text, "%d vert%s belong%s to no face and are passed over",
+                   r->isolated_vertices, r->isolated_vertices == 1 ? "ex" : "ices",
+                   r->isolated_vertices == 1 ? "s" : "");
+    (void)print_note(out, r->isolated_vertices > 0, text);
+    (void)print_note(out, r->components > 1,
+                     "the components are trained together as one field; in separate files each gets its own");
+    (void)print_note(out, r->min_angle_deg < 1.0 && r->degenerate_faces < r->faces,
+                     "very thin triangles: normals there are noisy. Remeshing improves the field");
+    (void)print_note(out, r->volume < 0.0, "the faces run clockwise: normals point inwards");
+    (void)print_note(out, r->far_from_origin,
+                     "far from the origin: coordinates stored in single precision have lost digits. "
+                     "Move the model to the origin before exporting it");
+}
+
+void ql_preflight_print(const ql_preflight *report, const ql_mesh *mesh, FILE *out) {
+    (void)fprintf(out, "%s\n", mesh->path[0] != '\0' ? mesh->path : mesh->name);
+    print_counts(report, out);
+    if (report->faces == 0) return;
+    print_shape(report, out);
+    print_sizes(report, out);
+    print_defects(report, out);
+}
+
+static void json_point(ql_json *json, const char *key, const double *point) {
+    ql_json_array(json, key);
+    for (int k = 0; k < 3; ++k) ql_json_real(json, NULL, point[k]);
+    ql_json_close_array(json);
+}
+
+void ql_preflight_json(const ql_preflight *report, const ql_mesh *mesh, ql_json *json) {
+    const ql_preflight *r = report;
+    const struct {
+        const char *key;
+        int32_t value;
+    } COUNTS[] = {
+        {"vertices", r->vertices},
+        {"faces", r->faces},
+        {"edges", r->edges},
+        {"input_polygons", r->input_polygons},
+        {"components", r->components},
+        {"boundary_edges", r->boundary_edges},
+        {"boundary_loops", r->boundary_loops},
+        {"nonmanifold_edges", r->nonmanifold_edges},
+        {"nonmanifold_vertices", r->nonmanifold_vertices},
+        {"misoriented_edges", r->misoriented_edges},
+        {"degenerate_faces", r->degenerate_faces},
+        {"duplicate_faces", r->duplicate_faces},
+        {"isolated_vertices", r->isolated_vertices},
+        {"sharp_edges", r->sharp_edges},
+        {"euler", r->euler},
+        {"genus", r->genus},
+        {"first_bad_face", r->first_bad_face},
+    };
+    char hash[24];
+    (void)snprintf(hash, sizeof hash, "%016" PRIx64, mesh->hash);
+    ql_json_string(json, "name", mesh->name);
+    ql_json_string(json, "path", mesh->path);
+    ql_json_string(json, "hash", hash);
+    for (size_t i = 0; i < sizeof COUNTS / sizeof COUNTS[0]; ++i)
+        ql_json_int(json, COUNTS[i].key, COUNTS[i].value);
+    ql_json_bool(json, "closed", r->closed);
+    ql_json_bool(json, "manifold", r->manifold);
+    ql_json_bool(json, "oriented", r->oriented);
+    ql_json_bool(json, "orientable", r->orientable);
+    ql_json_real(json, "sharp_angle_deg", r->sharp_angle_deg);
+    ql_json_real(json, "min_angle_deg", r->min_angle_deg);
+    ql_json_real(json, "min_edge", r->min_edge);
+    ql_json_real(json, "mean_edge", r->mean_edge);
+    ql_json_real(json, "max_edge", r->max_edge);
+    json_point(json, "bbox_min", r->bbox_min);
+    json_point(json, "bbox_max", r->bbox_max);
+    ql_json_real(json, "area", r->area);
+    ql_json_real(json, "volume", r->volume);
+    ql_json_bool(json, "far_from_origin", r->far_from_origin);
+}
