@@ -45,7 +45,8 @@ static double angle_products(void)
     const ql_layout *layout = ql_layout_get();
     double products = 0;
     for (int e = 0; e < QL_ENTRY_COUNT; ++e)
-        if (layout->entry[e].kind == QL_ENTRY_WEIGHT) products += (double)layout->entry[e].rows * layout->entry[e].columns;
+        if (layout->entry[e].kind == QL_ENTRY_WEIGHT)
+            products += (double)layout->entry[e].rows * layout->entry[e].columns;
     return products;
 }
 

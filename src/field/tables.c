@@ -90,8 +90,7 @@ static double transport_angle(const ql_tables *tables, int32_t i, int32_t j, con
     cosine /= length;
     sine /= length;
     cross(axis, uj, across);
-    for (int c = 0; c < 3; ++c)
-        turned[c] = uj[c] * cosine + across[c] * sine + axis[c] * along * (1.0 - cosine);
+    for (int c = 0; c < 3; ++c) turned[c] = uj[c] * cosine + across[c] * sine + axis[c] * along * (1.0 - cosine);
     return atan2(dot(turned, vi), dot(turned, ui));
 }
 

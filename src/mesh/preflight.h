@@ -10,7 +10,7 @@
 
 typedef struct ql_preflight {
     int32_t vertices, faces, edges, input_polygons;
-    int32_t components; /* faces that share a vertex belong to one; faces that repeat a vertex do not count */
+    int32_t components;           /* faces that share a vertex belong to one; faces that repeat a vertex do not count */
     int32_t boundary_edges;       /* one face */
     int32_t boundary_loops;       /* boundary edges that share a vertex belong to one */
     int32_t nonmanifold_edges;    /* more than two faces */
@@ -22,10 +22,9 @@ typedef struct ql_preflight {
     int32_t sharp_edges;          /* two faces whose normals, as given, differ by more than sharp_angle_deg */
     int32_t euler;                /* V - E + F over referenced vertices and faces that repeat no vertex */
     int32_t genus; /* total over components; -1 where it is not defined (non-manifold or not orientable) */
-    bool closed, manifold,
-        oriented;    /* every edge has two faces; no non-manifold edge or vertex; no misoriented edge */
-    bool orientable; /* every component can be oriented (edges of two faces considered) */
-    int32_t first_bad_face; /* the first face of a defect worth pointing at; -1 = none */
+    bool closed, manifold, oriented; /* every edge has two faces; no non-manifold edge or vertex; no misoriented edge */
+    bool orientable;                 /* every component can be oriented (edges of two faces considered) */
+    int32_t first_bad_face;          /* the first face of a defect worth pointing at; -1 = none */
     double sharp_angle_deg;
     double min_angle_deg, min_edge, mean_edge, max_edge; /* input units */
     double bbox_min[3], bbox_max[3];                     /* of referenced vertices */

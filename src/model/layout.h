@@ -12,7 +12,7 @@ enum {
     QL_PARAMETER_COUNT = 4362562,
     QL_SDF_PARAMETER_COUNT = 264449, /* the SDF network comes first */
     QL_SDF_WIDTH = 256,
-    QL_SDF_LAYERS = 6, /* five with sine, the last one linear */
+    QL_SDF_LAYERS = 6,    /* five with sine, the last one linear */
     QL_ANGLE_INPUTS = 12, /* p, n, u, v */
     QL_BLOCK_COUNT = 32,
     QL_STAGE_COUNT = 8,
@@ -80,7 +80,7 @@ typedef struct ql_entry {
 
 typedef struct ql_layout {
     ql_dense sdf[QL_SDF_LAYERS];
-    ql_dense in, widen;          /* 12 -> 256, 256 -> 512 */
+    ql_dense in, widen; /* 12 -> 256, 256 -> 512 */
     ql_norm in_norm, widen_norm;
     ql_block block[QL_BLOCK_COUNT];
     int32_t stage_begin[QL_STAGE_COUNT + 1]; /* blocks of stage s: stage_begin[s] .. stage_begin[s + 1] */

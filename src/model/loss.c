@@ -45,8 +45,7 @@ static void group_shares(const ql_tables *tables, ql_loss_shares *shares)
 {
     enum { MOST = 4 };
     int64_t members[MOST] = {0};
-    for (int32_t i = 0; i < tables->face_count; ++i)
-        members[tables->neighbour_ptr[i + 1] - tables->neighbour_ptr[i]]++;
+    for (int32_t i = 0; i < tables->face_count; ++i) members[tables->neighbour_ptr[i + 1] - tables->neighbour_ptr[i]]++;
     int groups = (members[1] > 0) + (members[2] > 0) + (members[3] > 0);
     for (int32_t i = 0; i < tables->face_count; ++i) {
         int32_t count = tables->neighbour_ptr[i + 1] - tables->neighbour_ptr[i];
@@ -80,8 +79,7 @@ ql_status ql_loss_shares_build(ql_loss_shares *shares, const ql_tables *tables, 
     else
         face_shares(tables, shares);
     if (feature_rho > 0 && feature_distance != NULL)
-        for (int32_t i = 0; i < tables->face_count; ++i)
-            shares->align[i] *= -expm1(-feature_rho * feature_distance[i]);
+        for (int32_t i = 0; i < tables->face_count; ++i) shares->align[i] *= -expm1(-feature_rho * feature_distance[i]);
     return QL_OK;
 failed:
     ql_loss_shares_destroy(shares);

@@ -19,7 +19,10 @@ typedef QL_REAL ql_real;
 
 QL_INLINE ql_real ql_abs(ql_real x) { return x < 0 ? -x : x; }
 QL_INLINE ql_real ql_sign(ql_real x) { return (ql_real)((x > 0) - (x < 0)); }
-QL_INLINE ql_real ql_root(ql_real x) { return sizeof(ql_real) == sizeof(float) ? (ql_real)sqrtf((float)x) : (ql_real)sqrt((double)x); }
+QL_INLINE ql_real ql_root(ql_real x)
+{
+    return sizeof(ql_real) == sizeof(float) ? (ql_real)sqrtf((float)x) : (ql_real)sqrt((double)x);
+}
 
 QL_INLINE ql_real ql_dot3(const ql_real a[3], const ql_real b[3]) { return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]; }
 

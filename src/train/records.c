@@ -8,26 +8,26 @@
 #include <string.h>
 
 static const char *const column_names[QL_HISTORY_COLUMNS] = {
-    "step",  "total",  "sdf",           "off",           "eikonal", "normal",
-    "align", "smooth", "weight_normal", "gradient_norm", "seconds"};
+    "step", "total", "sdf", "off", "eikonal", "normal", "align", "smooth", "weight_normal", "gradient_norm", "seconds"};
 
-const char *ql_history_column_name(int column) {
+const char *ql_history_column_name(int column)
+{
     assert(column >= 0 && column < QL_HISTORY_COLUMNS);
     return column_names[column];
 }
 
-const char *ql_history_column_unit(int column) {
+const char *ql_history_column_unit(int column)
+{
     assert(column >= 0 && column < QL_HISTORY_COLUMNS);
     return column == QL_HISTORY_COLUMNS - 1 ? "s" : "1";
 }
 
-ql_status ql_history_append(ql_history *history, const double row[QL_HISTORY_COLUMNS]) {
+ql_status ql_history_append(ql_history *history, const double row[QL_HISTORY_COLUMNS])
+{
     if (history->rows == history->capacity) {
         int64_t capacity = history->capacity > 0 ? 2 * history->capacity : 64;
-        double *grown =
-            ql_memory_resize(history->values, (size_t)capacity * QL_HISTORY_COLUMNS, sizeof *grown);
-        if (grown == NULL)
-            return QL_FAIL(NO_MEMORY, "no memory for %lld rows of history", (long long)capacity);
+        double *grown = ql_memory_resize(history->values, (size_t)capacity * QL_HISTORY_COLUMNS, sizeof *grown);
+        if (grown == NULL) return QL_FAIL(NO_MEMORY, "no memory for %lld rows of history", (long long)capacity);
         history->values = grown;
         history->capacity = capacity;
     }
@@ -35,7 +35,8 @@ ql_status ql_history_append(ql_history *history, const double row[QL_HISTORY_COL
     return QL_OK;
 }
 
-ql_status ql_history_copy(ql_history *to, const ql_history *from) {
+ql_status ql_history_copy(ql_history *to, const ql_history *from)
+{
     double *values;
     size_t count = (size_t)from->rows * QL_HISTORY_COLUMNS;
     QL_TRY(QL_TAKE(values, count));
@@ -45,13 +46,15 @@ ql_status ql_history_copy(ql_history *to, const ql_history *from) {
     return QL_OK;
 }
 
-void ql_history_destroy(ql_history *history) {
+void ql_history_destroy(ql_history *history)
+{
     if (history == NULL) return;
     ql_free(history->values);
     *history = (ql_history){0};
 }
 
-ql_status ql_snapshot_create(ql_snapshot *snapshot, ql_real_type type) {
+ql_status ql_snapshot_create(ql_snapshot *snapshot, ql_real_type type)
+{
     *snapshot = (ql_snapshot){.state.type = type};
     size_t size = type == QL_FLOAT64 ? sizeof(double) : sizeof(float);
     void **arrays[] = {&snapshot->state.parameters, &snapshot->state.moment1, &snapshot->state.moment2};
@@ -59,14 +62,14 @@ ql_status ql_snapshot_create(ql_snapshot *snapshot, ql_real_type type) {
         *arrays[k] = ql_memory_take(QL_PARAMETER_COUNT, size);
         if (*arrays[k] == NULL) {
             ql_snapshot_destroy(snapshot);
-            return QL_FAIL(NO_MEMORY, "no memory for the %d parameters of a snapshot",
-                           (int)QL_PARAMETER_COUNT);
+            return QL_FAIL(NO_MEMORY, "no memory for the %d parameters of a snapshot", (int)QL_PARAMETER_COUNT);
         }
     }
     return QL_OK;
 }
 
-void ql_snapshot_destroy(ql_snapshot *snapshot) {
+void ql_snapshot_destroy(ql_snapshot *snapshot)
+{
     if (snapshot == NULL) return;
     ql_free(snapshot->state.parameters);
     ql_free(snapshot->state.moment1);
@@ -75,7 +78,8 @@ void ql_snapshot_destroy(ql_snapshot *snapshot) {
     *snapshot = (ql_snapshot){0};
 }
 
-void ql_train_result_destroy(ql_train_result *result) {
+void ql_train_result_destroy(ql_train_result *result)
+{
     if (result == NULL) return;
     void *arrays[] = {result->theta,
                       result->alpha,

@@ -23,8 +23,8 @@ void ql_history_destroy(ql_history *history); /* NULL-safe */
 
 /* All that a training needs in order to go on: what a checkpoint holds. */
 typedef struct ql_snapshot {
-    int64_t step;    /* steps taken */
-    double seconds;  /* spent training so far, all attempts */
+    int64_t step;   /* steps taken */
+    double seconds; /* spent training so far, all attempts */
     uint64_t mesh_hash;
     uint64_t options_hash; /* of the options that decide the result: another one cannot be continued */
     ql_engine_state state; /* three arrays of QL_PARAMETER_COUNT */
@@ -44,10 +44,10 @@ typedef struct ql_train_progress {
 /* All optional. */
 typedef struct ql_train_callbacks {
     void *context;
-    bool (*should_stop)(void *context);     /* asked after every step: finish it, checkpoint, return QL_STATUS_STOPPED */
-    bool (*should_checkpoint)(void *context); /* asked after every step */
+    bool (*should_stop)(void *context); /* asked after every step: finish it, checkpoint, return QL_STATUS_STOPPED */
+    bool (*should_checkpoint)(void *context);                            /* asked after every step */
     ql_status (*checkpoint)(void *context, const ql_snapshot *snapshot); /* the snapshot is borrowed for the call */
-    void (*progress)(void *context, const ql_train_progress *progress); /* after every step */
+    void (*progress)(void *context, const ql_train_progress *progress);  /* after every step */
 } ql_train_callbacks;
 
 typedef struct ql_train_job {
@@ -59,15 +59,15 @@ typedef struct ql_train_job {
 /* What a training leaves: the field in input coordinates and the networks. */
 typedef struct ql_train_result {
     int32_t face_count, vertex_count;
-    float *theta;                 /* F, radians, stochastic depth off (as trained in preset reference) */
-    float *alpha, *beta;          /* F x 3, unit, input coordinates; zero for degenerate faces */
-    float *sdf;                   /* F, distance field at the centroids, normalised units */
+    float *theta;                         /* F, radians, stochastic depth off (as trained in preset reference) */
+    float *alpha, *beta;                  /* F x 3, unit, input coordinates; zero for degenerate faces */
+    float *sdf;                           /* F, distance field at the centroids, normalised units */
     float *curvature_min, *curvature_max; /* F x 3, principal directions of the field's Hessian, unit */
-    int8_t *singularity_index;    /* V, quarter turns */
-    int64_t singularity_sum;      /* quarter turns; 4 chi on a closed surface */
+    int8_t *singularity_index;            /* V, quarter turns */
+    int64_t singularity_sum;              /* quarter turns; 4 chi on a closed surface */
     int32_t singular_vertices;
-    double mismatch_mean_deg;     /* mean |delta| of neighbouring crosses modulo 90 degrees */
-    float *parameters;            /* QL_PARAMETER_COUNT */
+    double mismatch_mean_deg; /* mean |delta| of neighbouring crosses modulo 90 degrees */
+    float *parameters;        /* QL_PARAMETER_COUNT */
     ql_history history;
     int64_t steps;
     double final_terms[QL_LOSS_COUNT];

@@ -22,13 +22,14 @@ int ql_ref_angle_take(ql_ref_angle *angle, const ql_layout *layout, ql_arena *ar
                     take(&block->down, arena, inner) & take(&block->relu1, arena, inner) &
                     take(&block->mid, arena, inner) & take(&block->relu2, arena, inner);
     }
-    for (int k = 0; k < 4; ++k) complete &= take(&angle->d[k], arena, k < 3 ? 256 : 128) & take(&angle->work[k], arena, 512);
+    for (int k = 0; k < 4; ++k)
+        complete &= take(&angle->d[k], arena, k < 3 ? 256 : 128) & take(&angle->work[k], arena, 512);
     for (int k = 0; k < 3; ++k)
         complete &= take(&angle->s[k], arena, 128) & take(&angle->e_adjoint[k], arena, 256) &
                     take(&angle->d_adjoint[k], arena, 256);
     for (int k = 0; k < 6; ++k) complete &= take(&angle->adjoint[k], arena, 512);
-    return complete & take(&angle->h, arena, 128) & take(&angle->out_norm, arena, 128) & take(&angle->hidden, arena, 32) &
-           take(&angle->gelu, arena, 32) & take(&angle->out, arena, 1);
+    return complete & take(&angle->h, arena, 128) & take(&angle->out_norm, arena, 128) &
+           take(&angle->hidden, arena, 32) & take(&angle->gelu, arena, 32) & take(&angle->out, arena, 1);
 }
 
 /* ---- layers ---- */
@@ -40,8 +41,8 @@ static void dense_forward(const ql_ref *ref, const ql_dense *dense, const double
 }
 
 /* Adds to the gradient; sets x_adjoint (NULL: not wanted). */
-static void dense_backward(const ql_ref *ref, const ql_dense *dense, const double *x, const double *y_adjoint, int count,
-                           double *x_adjoint, double *gradient)
+static void dense_backward(const ql_ref *ref, const ql_dense *dense, const double *x, const double *y_adjoint,
+                           int count, double *x_adjoint, double *gradient)
 {
     ql_ref_multiply_transposed(gradient + dense->weight, y_adjoint, x, dense->out, count, dense->in);
     ql_ref_add_rows(gradient + dense->bias, y_adjoint, count, dense->out);
@@ -126,8 +127,8 @@ static void block_forward(const ql_ref *ref, int index, ql_ref_block *tape, cons
 }
 
 /* In place: the adjoint of out becomes that of in. work: two arrays of the inner width, one of the full one. */
-static void block_backward(const ql_ref *ref, int index, const ql_ref_block *tape, double *adjoint, int count, double drop,
-                           double *const work[3], double *gradient)
+static void block_backward(const ql_ref *ref, int index, const ql_ref_block *tape, double *adjoint, int count,
+                           double drop, double *const work[3], double *gradient)
 {
     const ql_block *block = &ref->layout->block[index];
     int width = block->width;
@@ -207,7 +208,8 @@ static void load_inputs(const ql_ref *ref, ql_ref_angle *angle, int32_t first, i
 {
     const ql_tables *tables = ref->setup.tables;
     const double *columns[4] = {tables->points, tables->normals, tables->u, tables->v};
-    for (int k = 0; k < 4; ++k) put_columns(angle->input, QL_ANGLE_INPUTS, 3 * k, columns[k] + 3 * (size_t)first, 3, count);
+    for (int k = 0; k < 4; ++k)
+        put_columns(angle->input, QL_ANGLE_INPUTS, 3 * k, columns[k] + 3 * (size_t)first, 3, count);
 }
 
 static const double *stage_out(const ql_ref *ref, const ql_ref_angle *angle, ql_stage stage)
@@ -265,7 +267,8 @@ static void head_backward(const ql_ref *ref, ql_ref_angle *angle, int count, con
     }
     dense_backward(ref, &layout->out_hidden, angle->out_norm, hidden, count, h, gradient);
     norm_backward(ref, &layout->out_norm, angle->h, h, count, gradient);
-    tail_backward(ref, angle, &layout->h_tail, stage_out(ref, angle, QL_STAGE_H), h, count, angle->adjoint[0], gradient);
+    tail_backward(ref, angle, &layout->h_tail, stage_out(ref, angle, QL_STAGE_H), h, count, angle->adjoint[0],
+                  gradient);
     stage_backward(ref, angle, QL_STAGE_H, angle->adjoint[0], count, drop, gradient);
 }
 

@@ -41,7 +41,7 @@ QL_CLONES void ql_ref_multiply_transposed(double *restrict c, const double *rest
         int j = 0;
         for (; j + 4 <= k; j += 4) {
             const double *restrict b0 = b + (int64_t)j * n, *restrict b1 = b0 + n, *restrict b2 = b1 + n,
-                                  *restrict b3 = b2 + n;
+                                   *restrict b3 = b2 + n;
             double x0 = a[(int64_t)j * m + row], x1 = a[(int64_t)(j + 1) * m + row];
             double x2 = a[(int64_t)(j + 2) * m + row], x3 = a[(int64_t)(j + 3) * m + row];
             for (int i = 0; i < n; ++i) out[i] += (x0 * b0[i] + x1 * b1[i]) + (x2 * b2[i] + x3 * b3[i]);

@@ -136,7 +136,8 @@ static void surface_shard(step_context *context, int s)
     const ql_tables *tables = ref->setup.tables;
     const double *weight = context->weights->weight;
     ql_ref_sdf *sdf = &ref->sdf[s];
-    double *terms = context->terms[s], faces = tables->face_count, points = faces + (double)ref->setup.train->off_points;
+    double *terms = context->terms[s], faces = tables->face_count,
+           points = faces + (double)ref->setup.train->off_points;
     int64_t end = shard_begin(tables->face_count, s + 1);
     for (int64_t at = shard_begin(tables->face_count, s); at < end; at += QL_REF_ROWS) {
         int count = block_count(at, end);
@@ -149,9 +150,9 @@ static void surface_shard(step_context *context, int s)
             ql_point_scale scale = {weight[QL_LOSS_SDF] / faces, 0, weight[QL_LOSS_EIKONAL] / points,
                                     weight[QL_LOSS_NORMAL] / faces, weight[QL_LOSS_ALIGN] * share};
             ql_point_adjoint adjoint;
-            ql_point_terms t =
-                ql_point_surface(sdf->value[p], sdf->gradient + 3 * p, sdf->hessian + 6 * p, tables->normals + 3 * i,
-                                 tables->u + 3 * i, tables->v + 3 * i, cos(ref->theta[i]), sin(ref->theta[i]), &scale, &adjoint);
+            ql_point_terms t = ql_point_surface(sdf->value[p], sdf->gradient + 3 * p, sdf->hessian + 6 * p,
+                                                tables->normals + 3 * i, tables->u + 3 * i, tables->v + 3 * i,
+                                                cos(ref->theta[i]), sin(ref->theta[i]), &scale, &adjoint);
             terms[QL_LOSS_SDF] += t.sdf / faces;
             terms[QL_LOSS_EIKONAL] += t.eikonal / points;
             terms[QL_LOSS_NORMAL] += t.normal / faces;
@@ -175,7 +176,8 @@ static void draw_off_point(const ql_ref *ref, uint32_t step, int64_t index, doub
     } else if (index < ql_sample_near_count(train->off_points, near, train->near_fraction)) {
         const ql_tables *tables = ref->setup.tables;
         int32_t face = ql_sample_near(ref->setup.key, step, (uint64_t)index, tables->face_count, draw);
-        for (int c = 0; c < 3; ++c) point[c] = tables->points[3 * (size_t)face + (size_t)c] + tables->sigma[face] * draw[c];
+        for (int c = 0; c < 3; ++c)
+            point[c] = tables->points[3 * (size_t)face + (size_t)c] + tables->sigma[face] * draw[c];
     } else {
         ql_sample_uniform(ref->setup.key, step, (uint64_t)index, near ? QL_NEAR_RANGE : QL_FAR_RANGE, draw);
         for (int c = 0; c < 3; ++c) point[c] = draw[c];
@@ -239,7 +241,8 @@ static void angle_backward_shard(step_context *context, int s)
         int count = block_count(at, end);
         double theta[QL_REF_ROWS];
         ql_ref_angle_forward(ref, &ref->angle[s], (int32_t)at, count, context->drop, theta);
-        ql_ref_angle_backward(ref, &ref->angle[s], count, context->drop, ref->theta_adjoint + at, ref->shard_gradient[s]);
+        ql_ref_angle_backward(ref, &ref->angle[s], count, context->drop, ref->theta_adjoint + at,
+                              ref->shard_gradient[s]);
     }
 }
 

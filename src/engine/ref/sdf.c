@@ -14,7 +14,8 @@ int ql_ref_sdf_take(ql_ref_sdf *sdf, ql_arena *arena)
     const size_t size = (size_t)QL_REF_ROWS * W;
     int complete = 1;
     for (int l = 0; l < L; ++l) {
-        double **arrays[] = {&sdf->sine[l], &sdf->cosine[l], &sdf->delta[l], &sdf->z_adjoint[l], &sdf->delta_adjoint[l]};
+        double **arrays[] = {&sdf->sine[l], &sdf->cosine[l], &sdf->delta[l], &sdf->z_adjoint[l],
+                             &sdf->delta_adjoint[l]};
         for (size_t k = 0; k < sizeof arrays / sizeof *arrays; ++k)
             complete &= (*arrays[k] = ql_arena_take(arena, size, sizeof(double))) != NULL;
         for (int d = 0; d < 3; ++d) {
@@ -162,7 +163,8 @@ static void reverse_adjoint_sweep(const ql_ref *ref, ql_ref_sdf *sdf, int count,
 }
 
 /* a_adjoint and (with tangents) a'_adjoint of layer l become the full adjoints of z_l and T_l. */
-static void through_activation(ql_ref_sdf *sdf, int l, int count, const double *a_adjoint, double *const slope_adjoint[3])
+static void through_activation(ql_ref_sdf *sdf, int l, int count, const double *a_adjoint,
+                               double *const slope_adjoint[3])
 {
     for (int i = 0; i < count * W; ++i) {
         double first = ql_sine_first(sdf->cosine[l][i]), sum = a_adjoint[i] * first;
