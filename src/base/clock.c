@@ -27,7 +27,7 @@ const char *ql_clock_duration(char out[QL_DURATION_SIZE], double seconds)
 {
     if (!(seconds >= 0) || seconds > 1e9) {
         (void)snprintf(out, QL_DURATION_SIZE, "?");
-    } else if (seconds < 60) {
+    } else if (seconds < 59.95) { /* or it would read "60.0 s" */
         (void)snprintf(out, QL_DURATION_SIZE, "%.1f s", seconds);
     } else {
         long whole = (long)(seconds + 0.5), hours = whole / 3600, minutes = whole / 60 % 60;

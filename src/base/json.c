@@ -28,18 +28,40 @@ static void append(ql_json *json, const char *text, size_t length)
 
 static void append_text(ql_json *json, const char *text) { append(json, text, strlen(text)); }
 
+/* Bytes of the UTF-8 sequence that starts here (RFC 3629), 0 when there is none: names of files may hold any bytes. */
+static size_t utf8_length(const unsigned char *c)
+{
+    if (c[0] < 0x80) return 1;
+    size_t length = c[0] >= 0xc2 && c[0] < 0xe0   ? 2
+                    : c[0] >= 0xe0 && c[0] < 0xf0 ? 3
+                    : c[0] >= 0xf0 && c[0] < 0xf5 ? 4
+                                                  : 0;
+    for (size_t i = 1; i < length; ++i)
+        if ((c[i] & 0xc0) != 0x80) return 0; /* the zero at the end included */
+    bool overlong = (c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xf0 && c[1] < 0x90);
+    bool outside = (c[0] == 0xed && c[1] >= 0xa0) || (c[0] == 0xf4 && c[1] >= 0x90);
+    return overlong || outside ? 0 : length;
+}
+
 static void append_quoted(ql_json *json, const char *text)
 {
     append_text(json, "\"");
-    for (const char *c = text; *c != '\0'; ++c) {
+    for (const char *c = text; *c != '\0';) {
         char escape[8];
-        if (*c == '"' || *c == '\\')
+        size_t length = utf8_length((const unsigned char *)c);
+        if (length == 0) { /* not UTF-8: the replacement character U+FFFD */
+            append_text(json, "\xef\xbf\xbd");
+            length = 1;
+        } else if (*c == '"' || *c == '\\') {
             (void)snprintf(escape, sizeof escape, "\\%c", *c);
-        else if ((unsigned char)*c < 0x20)
+            append_text(json, escape);
+        } else if ((unsigned char)*c < 0x20) {
             (void)snprintf(escape, sizeof escape, "\\u%04x", (unsigned)(unsigned char)*c);
-        else
-            (void)snprintf(escape, sizeof escape, "%c", *c);
-        append_text(json, escape);
+            append_text(json, escape);
+        } else {
+            append(json, c, length);
+        }
+        c += length;
     }
     append_text(json, "\"");
 }

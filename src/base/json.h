@@ -1,5 +1,6 @@
 /* Writing JSON objects: one value at a time, correctly escaped, into a growing buffer. One place for every --json and
- * JSON-lines output. Numbers that are not finite become null. */
+ * JSON-lines output. Numbers that are not finite become null, bytes that are not UTF-8 become
+ * U+FFFD. */
 #ifndef QL_BASE_JSON_H
 #define QL_BASE_JSON_H
 

@@ -2,6 +2,7 @@
  * several threads or ranks do not mix. */
 #include "base/log.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -27,6 +28,7 @@ static void write_out(const char *text)
     size_t left = strlen(text);
     while (left > 0) {
         ssize_t written = write(STDERR_FILENO, text, left);
+        if (written < 0 && errno == EINTR) continue;
         if (written <= 0) return; /* nowhere left to complain */
         text += written;
         left -= (size_t)written;

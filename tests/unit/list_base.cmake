@@ -1,2 +1,3 @@
+ql_unit_test(test_base)
 ql_unit_test(test_options)
 ql_unit_test(test_file)
