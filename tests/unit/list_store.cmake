@@ -1,0 +1,2 @@
+ql_unit_test(test_store_checkpoint)
+ql_unit_test(test_store_result)
