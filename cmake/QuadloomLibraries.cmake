@@ -19,7 +19,20 @@ ql_require_pkg(ql::yaml yaml-0.1 libyaml-dev)
 ql_require_pkg(ql::xxhash libxxhash libxxhash-dev)
 ql_require_pkg(ql::hwloc hwloc libhwloc-dev)
 ql_require_pkg(ql::blas openblas libopenblas-dev)
-target_link_libraries(quadloom_flags INTERFACE ql::yaml ql::xxhash ql::hwloc)
+
+# SuiteSparse CHOLMOD (no pkg-config file in Debian 12).
+find_path(QL_CHOLMOD_INCLUDE cholmod.h PATH_SUFFIXES suitesparse)
+find_library(QL_CHOLMOD_LIBRARY cholmod)
+find_library(QL_SUITESPARSECONFIG_LIBRARY suitesparseconfig)
+if(NOT QL_CHOLMOD_INCLUDE OR NOT QL_CHOLMOD_LIBRARY)
+    message(FATAL_ERROR "library cholmod not found; Debian and Ubuntu: apt-get install libsuitesparse-dev")
+endif()
+add_library(ql_cholmod INTERFACE)
+target_include_directories(ql_cholmod SYSTEM INTERFACE ${QL_CHOLMOD_INCLUDE})
+target_link_libraries(ql_cholmod INTERFACE ${QL_CHOLMOD_LIBRARY} $<$<BOOL:${QL_SUITESPARSECONFIG_LIBRARY}>:${QL_SUITESPARSECONFIG_LIBRARY}>)
+add_library(ql::cholmod ALIAS ql_cholmod)
+
+target_link_libraries(quadloom_flags INTERFACE ql::yaml ql::xxhash ql::hwloc ql::cholmod)
 
 # --- MPI ---
 set(QL_HAVE_MPI OFF)

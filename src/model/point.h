@@ -109,13 +109,20 @@ QL_INLINE ql_real ql_point_align_direction(const ql_real h[6], const ql_real d[3
     return sixth * (ql_abs(c[0]) + ql_abs(c[1]) + ql_abs(c[2]));
 }
 
-/* alpha = u cos t + v sin t, beta = -u sin t + v cos t. */
+/* alpha = u cos t + v sin t, beta = -u sin t + v cos t, each divided by (length + 1e-12): stored frames are unit only up to
+ * the rounding of float32, and the reference normalises the cross once more. Zero frames give a zero cross. */
 QL_INLINE void ql_point_cross(const ql_real u[3], const ql_real v[3], ql_real cosine, ql_real sine, ql_real alpha[3],
                               ql_real beta[3])
 {
     for (int c = 0; c < 3; ++c) {
         alpha[c] = u[c] * cosine + v[c] * sine;
         beta[c] = v[c] * cosine - u[c] * sine;
+    }
+    ql_real alpha_scale = 1 / (ql_root(ql_dot3(alpha, alpha)) + (ql_real)1e-12);
+    ql_real beta_scale = 1 / (ql_root(ql_dot3(beta, beta)) + (ql_real)1e-12);
+    for (int c = 0; c < 3; ++c) {
+        alpha[c] *= alpha_scale;
+        beta[c] *= beta_scale;
     }
 }
 
@@ -136,7 +143,7 @@ QL_INLINE ql_point_terms ql_point_surface(ql_real f, const ql_real g[3], const q
     ql_point_cross(u, v, cosine, sine, alpha, beta);
     terms.align = ql_point_align_direction(h, alpha, scale->align, adjoint->hessian, alpha_adjoint) +
                   ql_point_align_direction(h, beta, scale->align, adjoint->hessian, beta_adjoint);
-    /* d alpha / d theta = beta, d beta / d theta = -alpha */
+    /* d alpha / d theta = beta, d beta / d theta = -alpha (the frame being orthonormal) */
     adjoint->theta = ql_dot3(alpha_adjoint, beta) - ql_dot3(beta_adjoint, alpha);
     return terms;
 }

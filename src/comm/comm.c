@@ -1,0 +1,49 @@
+/* What every communicator shares: the agreement on a status, and what the launcher's environment announces.
+ */
+#include "comm/comm.h"
+
+#include "base/memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+ql_status ql_comm_agree(ql_comm *comm, ql_status mine) {
+    int32_t own = (int32_t)mine, *all = NULL;
+    QL_TRY(QL_TAKE(all, comm->size));
+    ql_status status = comm->kind->allgather(comm, &own, all, sizeof own);
+    int32_t worst = own, at = comm->rank;
+    for (int rank = 0; status == QL_OK && rank < comm->size; ++rank) {
+        if (all[rank] <= worst) continue;
+        worst = all[rank];
+        at = rank;
+    }
+    ql_free(all);
+    if (status != QL_OK) return status;
+    if (worst == (int32_t)mine) return mine; /* keeps the text of our own error */
+    return ql_error_set((ql_status)worst, __FILE__, __LINE__, "rank %d: %s", at,
+                        ql_status_text((ql_status)worst));
+}
+
+void ql_comm_destroy(ql_comm *comm) {
+    if (comm != NULL) comm->kind->destroy(comm);
+}
+
+/* Value of a positive decimal number in the environment, 0 when there is none. */
+static int environment_number(const char *name) {
+    const char *text = getenv(name);
+    char *end;
+    if (text == NULL) return 0;
+    long value = strtol(text, &end, 10);
+    return end != text && *end == '\0' && value > 0 && value < 1 << 30 ? (int)value : 0;
+}
+
+/* A batch script has SLURM_NTASKS but is one process: only a task of a step has SLURM_STEP_NUM_TASKS. */
+int ql_comm_announced_size(void) {
+    static const char *const names[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PALS_SIZE", "FLUX_JOB_SIZE"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; ++i) {
+        int size = environment_number(names[i]);
+        if (size > 0) return size;
+    }
+    int tasks = environment_number("SLURM_STEP_NUM_TASKS");
+    return tasks > 0 && getenv("SLURM_PROCID") != NULL ? tasks : 1;
+}

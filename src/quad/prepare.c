@@ -1,0 +1,390 @@
+#include "quad/prepare.h"
+
+#include "base/memory.h"
+#include "field/cross_vector.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Working state: faces over welded vertices, still in the numbering of the input's faces. */
+typedef struct soup {
+    const ql_mesh *mesh;
+    ql_prepared *out;
+    int32_t faces;      /* kept ones */
+    int32_t *tri;       /* 3 x faces */
+    int32_t *parent;    /* faces */
+    int32_t *mate;      /* 3 x faces: paired half-edge, -1 boundary, -2 edge of more than two faces */
+    int32_t *component; /* faces */
+    int32_t *corner;    /* 3 x faces: fan-wise vertex numbers */
+    int32_t *origin;    /* fan-wise vertex -> vertex of the input */
+    int32_t components, vertices;
+} soup;
+
+typedef struct edge_key {
+    int32_t low, high, half;
+} edge_key;
+
+static int compare_edges(const void *left, const void *right)
+{
+    const edge_key *a = left, *b = right;
+    if (a->low != b->low) return a->low < b->low ? -1 : 1;
+    if (a->high != b->high) return a->high < b->high ? -1 : 1;
+    return a->half < b->half ? -1 : a->half > b->half;
+}
+
+static int32_t next_of(int32_t h) { return h % 3 == 2 ? h - 2 : h + 1; }
+
+static ql_status sorted_edges(edge_key **keys, const int32_t *tri, int32_t faces)
+{
+    QL_TRY(QL_TAKE(*keys, 3 * (int64_t)faces + 1));
+    for (int32_t h = 0; h < 3 * faces; ++h) {
+        int32_t a = tri[h], b = tri[next_of(h)];
+        (*keys)[h] = (edge_key){a < b ? a : b, a < b ? b : a, h};
+    }
+    qsort(*keys, 3 * (size_t)faces, sizeof **keys, compare_edges);
+    return QL_OK;
+}
+
+/* Half-edges [i, end) share an edge. */
+static int32_t run_end(const edge_key *keys, int32_t i, int32_t n)
+{
+    int32_t end = i + 1;
+    while (end < n && keys[end].low == keys[i].low && keys[end].high == keys[i].high) ++end;
+    return end;
+}
+
+typedef struct place {
+    double x[3];
+    int32_t vertex;
+} place;
+
+static int compare_places(const void *left, const void *right)
+{
+    const place *a = left, *b = right;
+    for (int c = 0; c < 3; ++c)
+        if (a->x[c] != b->x[c]) return a->x[c] < b->x[c] ? -1 : 1;
+    return a->vertex < b->vertex ? -1 : a->vertex > b->vertex;
+}
+
+/* Vertices on open edges that lie at exactly the same place become one. */
+static ql_status weld(soup *s, int32_t *target)
+{
+    const ql_mesh *mesh = s->mesh;
+    edge_key *keys = NULL;
+    uint8_t *open = NULL;
+    place *places = NULL;
+    ql_status status = sorted_edges(&keys, mesh->faces, mesh->face_count);
+    if (status == QL_OK) status = QL_TAKE(open, mesh->vertex_count + 1);
+    if (status == QL_OK) status = QL_TAKE(places, mesh->vertex_count + 1);
+    if (status == QL_OK) {
+        int32_t n = 3 * mesh->face_count, count = 0;
+        for (int32_t i = 0, end; i < n; i = end) {
+            end = run_end(keys, i, n);
+            if (end - i == 1) open[keys[i].low] = open[keys[i].high] = 1;
+        }
+        for (int32_t v = 0; v < mesh->vertex_count; ++v) {
+            target[v] = v;
+            if (!open[v]) continue;
+            memcpy(places[count].x, mesh->vertices + 3 * (int64_t)v, sizeof places[0].x);
+            for (int c = 0; c < 3; ++c) places[count].x[c] += 0.0; /* -0 and 0 are one place */
+            places[count++].vertex = v;
+        }
+        qsort(places, (size_t)count, sizeof *places, compare_places);
+        for (int32_t i = 1; i < count; ++i)
+            if (memcmp(places[i].x, places[i - 1].x, sizeof places[i].x) == 0) {
+                target[places[i].vertex] = target[places[i - 1].vertex];
+                s->out->welded++;
+            }
+    }
+    ql_free(keys);
+    ql_free(open);
+    ql_free(places);
+    return status;
+}
+
+typedef struct face_key {
+    int32_t v[3], face;
+} face_key;
+
+static int compare_faces(const void *left, const void *right)
+{
+    const face_key *a = left, *b = right;
+    for (int c = 0; c < 3; ++c)
+        if (a->v[c] != b->v[c]) return a->v[c] < b->v[c] ? -1 : 1;
+    return a->face < b->face ? -1 : a->face > b->face;
+}
+
+/* Copies faces over welded vertices, without those that repeat a vertex or an earlier face. */
+static ql_status keep_faces(soup *s, const int32_t *target)
+{
+    int32_t n = s->mesh->face_count, kept = 0;
+    face_key *keys = NULL;
+    uint8_t *drop = NULL;
+    ql_status status = QL_TAKE(keys, n + 1);
+    if (status == QL_OK) status = QL_TAKE(drop, n + 1);
+    if (status != QL_OK) goto end;
+    for (int32_t f = 0; f < n; ++f) {
+        int32_t a = target[s->mesh->faces[3 * f]], b = target[s->mesh->faces[3 * f + 1]],
+                c = target[s->mesh->faces[3 * f + 2]], t;
+        if (a == b || b == c || c == a) drop[f] = 1;
+        if (a > b) t = a, a = b, b = t;
+        if (b > c) t = b, b = c, c = t;
+        if (a > b) t = a, a = b, b = t;
+        keys[f] = (face_key){{a, b, c}, f};
+    }
+    qsort(keys, (size_t)n, sizeof *keys, compare_faces);
+    for (int32_t i = 1; i < n; ++i)
+        if (memcmp(keys[i].v, keys[i - 1].v, sizeof keys[i].v) == 0) drop[keys[i].face] = 1;
+    for (int32_t f = 0; f < n; ++f) {
+        if (drop[f]) {
+            s->out->dropped++;
+            continue;
+        }
+        for (int k = 0; k < 3; ++k) s->tri[3 * kept + k] = target[s->mesh->faces[3 * f + k]];
+        s->parent[kept++] = f;
+    }
+    s->faces = kept;
+    if (kept == 0) status = QL_FAIL(MESH, "no usable face: every face repeats a vertex; check the file's indices");
+end:
+    ql_free(keys);
+    ql_free(drop);
+    return status;
+}
+
+static ql_status pair_edges(soup *s)
+{
+    edge_key *keys = NULL;
+    QL_TRY(sorted_edges(&keys, s->tri, s->faces));
+    int32_t n = 3 * s->faces;
+    for (int32_t i = 0, end; i < n; i = end) {
+        end = run_end(keys, i, n);
+        for (int32_t j = i; j < end; ++j) s->mate[keys[j].half] = end - i > 2 ? -2 : -1;
+        if (end - i == 2) {
+            s->mate[keys[i].half] = keys[i + 1].half;
+            s->mate[keys[i + 1].half] = keys[i].half;
+        } else if (end - i > 2) {
+            s->out->split_edges++;
+        }
+    }
+    ql_free(keys);
+    return QL_OK;
+}
+
+/* Reverses a face (a b c) -> (a c b): half-edges 0, 1, 2 become 2, 1, 0. */
+static void reverse_face(soup *s, int32_t f)
+{
+    int32_t *t = s->tri + 3 * (int64_t)f, *m = s->mate + 3 * (int64_t)f, swap;
+    swap = t[1], t[1] = t[2], t[2] = swap;
+    swap = m[0], m[0] = m[2], m[2] = swap;
+    for (int32_t k = 0; k < 3; k += 2)
+        if (m[k] >= 0) s->mate[m[k]] = 3 * f + k;
+}
+
+/* Numbers the components and orients the faces of each alike; the majority keeps its orientation. */
+static ql_status orient(soup *s)
+{
+    int32_t *queue = NULL;
+    uint8_t *turned = NULL;
+    ql_status status = QL_TAKE(queue, s->faces + 1);
+    if (status == QL_OK) status = QL_TAKE(turned, s->faces + 1);
+    for (int32_t f = 0; status == QL_OK && f < s->faces; ++f) s->component[f] = -1;
+    for (int32_t seed = 0; status == QL_OK && seed < s->faces; ++seed) {
+        if (s->component[seed] >= 0) continue;
+        int32_t head = 0, tail = 0, reversed = 0;
+        queue[tail++] = seed;
+        s->component[seed] = s->components;
+        while (status == QL_OK && head < tail) {
+            int32_t f = queue[head++];
+            for (int32_t k = 0; k < 3; ++k) {
+                int32_t h = 3 * f + k, g = s->mate[h];
+                if (g < 0) continue;
+                bool same = s->tri[h] == s->tri[g];
+                if (s->component[g / 3] < 0) {
+                    if (same) {
+                        reverse_face(s, g / 3);
+                        turned[g / 3] = 1;
+                        ++reversed;
+                    }
+                    s->component[g / 3] = s->components;
+                    queue[tail++] = g / 3;
+                } else if (same) {
+                    status = QL_FAIL(MESH,
+                                     "surface is not orientable (a Moebius strip?): faces %d and %d cannot be turned "
+                                     "alike; cut it open or delete one of them",
+                                     s->parent[f], s->parent[g / 3]);
+                    break;
+                }
+            }
+        }
+        if (status == QL_OK && 2 * reversed > tail)
+            for (int32_t i = 0; i < tail; ++i) {
+                reverse_face(s, queue[i]);
+                turned[queue[i]] ^= 1;
+            }
+        s->components++;
+    }
+    for (int32_t f = 0; status == QL_OK && f < s->faces; ++f) s->out->turned += turned[f];
+    ql_free(queue);
+    ql_free(turned);
+    return status;
+}
+
+/* One vertex per fan of faces. */
+static ql_status split_fans(soup *s)
+{
+    uint8_t *seen = NULL;
+    QL_TRY(QL_TAKE(seen, s->mesh->vertex_count + 1));
+    for (int32_t h = 0; h < 3 * s->faces; ++h) s->corner[h] = -1;
+    for (int32_t h = 0; h < 3 * s->faces; ++h) {
+        if (s->corner[h] >= 0) continue;
+        int32_t v = s->vertices++, g = h, old = s->tri[h];
+        s->origin[v] = old;
+        s->out->split_vertices += seen[old];
+        seen[old] = 1;
+        do { /* clockwise to the first one */
+            int32_t m = s->mate[g];
+            if (m < 0) break;
+            g = next_of(m);
+        } while (g != h);
+        int32_t first = g;
+        do {
+            s->corner[g] = v;
+            g = s->mate[next_of(next_of(g))];
+        } while (g >= 0 && g != first);
+    }
+    ql_free(seen);
+    return QL_OK;
+}
+
+/* Faces of one component as a surface; half-edges of edges that had more than two faces get a middle vertex of their own,
+ * so that no two of them run between the same two vertices. */
+static ql_status extract_component(soup *s, int32_t which, int32_t *local, ql_component *out)
+{
+    int32_t faces = 0, vertices = 0, extra = 0;
+    for (int32_t f = 0; f < s->faces; ++f) {
+        if (s->component[f] != which) continue;
+        ++faces;
+        for (int32_t k = 0; k < 3; ++k) extra += s->mate[3 * f + k] == -2;
+    }
+    double *x = NULL;
+    int32_t *tri = NULL;
+    ql_status status = QL_TAKE(x, 3 * (3 * (int64_t)faces + extra));
+    if (status == QL_OK) status = QL_TAKE(tri, 3 * ((int64_t)faces + extra));
+    if (status == QL_OK) status = QL_TAKE(out->parent, faces + extra);
+    int32_t n = 0;
+    for (int32_t f = 0; status == QL_OK && f < s->faces; ++f) {
+        if (s->component[f] != which) continue;
+        int32_t ring[6], sides = 0;
+        for (int32_t k = 0; k < 3; ++k) {
+            int32_t h = 3 * f + k, v = s->corner[h], w = s->corner[3 * f + (k + 1) % 3];
+            if (local[v] < 0) {
+                memcpy(x + 3 * (int64_t)vertices, s->mesh->vertices + 3 * (int64_t)s->origin[v], 3 * sizeof *x);
+                local[v] = vertices++;
+            }
+            ring[sides++] = local[v];
+            if (s->mate[h] == -2) {
+                ql_lerp(s->mesh->vertices + 3 * (int64_t)s->origin[v], s->mesh->vertices + 3 * (int64_t)s->origin[w], 0.5,
+                        x + 3 * (int64_t)vertices);
+                ring[sides++] = vertices++;
+            }
+        }
+        /* a fan from a middle vertex where there is one, so that no triangle is flat */
+        int32_t apex = sides > 3 ? (s->mate[3 * f] == -2 ? 1 : s->mate[3 * f + 1] == -2 ? 2 : 3) : 0;
+        for (int32_t i = 1; i + 1 < sides; ++i) {
+            tri[3 * n] = ring[apex];
+            tri[3 * n + 1] = ring[(apex + i) % sides];
+            tri[3 * n + 2] = ring[(apex + i + 1) % sides];
+            out->parent[n++] = s->parent[f];
+        }
+    }
+    if (status == QL_OK) status = ql_surface_create(&out->surface, x, vertices, tri, n);
+    if (status == QL_OK) out->area = ql_surface_area(&out->surface);
+    ql_free(x);
+    ql_free(tri);
+    return status;
+}
+
+static int compare_components(const void *left, const void *right)
+{
+    double a = ((const ql_component *)left)->area, b = ((const ql_component *)right)->area;
+    return a > b ? -1 : a < b;
+}
+
+static ql_status all_components(soup *s)
+{
+    ql_prepared *out = s->out;
+    int32_t *local = NULL;
+    QL_TRY(QL_TAKE(out->component, s->components));
+    QL_TRY(QL_TAKE(local, s->vertices + 1));
+    for (int32_t v = 0; v < s->vertices; ++v) local[v] = -1;
+    ql_status status = QL_OK;
+    for (int32_t c = 0; status == QL_OK && c < s->components; ++c) {
+        ql_component *component = &out->component[out->count++];
+        status = extract_component(s, c, local, component);
+        if (status != QL_OK) break;
+        int32_t loops = 0;
+        status = ql_surface_loops(&component->surface, &loops);
+        out->loops += loops;
+        out->euler += ql_surface_euler(&component->surface);
+        out->area += component->area;
+    }
+    ql_free(local);
+    if (status == QL_OK) qsort(out->component, (size_t)out->count, sizeof *out->component, compare_components);
+    if (status == QL_OK && !(out->area > 0)) status = QL_FAIL(MESH, "all faces have zero area");
+    return status;
+}
+
+static void box_diagonal(const ql_mesh *mesh, double *diagonal)
+{
+    double low[3] = {INFINITY, INFINITY, INFINITY}, high[3] = {-INFINITY, -INFINITY, -INFINITY};
+    for (int64_t i = 0; i < 3 * (int64_t)mesh->face_count; ++i)
+        for (int c = 0; c < 3; ++c) {
+            double x = mesh->vertices[3 * (int64_t)mesh->faces[i] + c];
+            low[c] = x < low[c] ? x : low[c];
+            high[c] = x > high[c] ? x : high[c];
+        }
+    *diagonal = sqrt(ql_distance2(low, high));
+}
+
+ql_status ql_prepare(ql_prepared *prepared, const ql_mesh *mesh)
+{
+    memset(prepared, 0, sizeof *prepared);
+    if (mesh->face_count < 1) return QL_FAIL(MESH, "mesh has no faces");
+    soup s = {.mesh = mesh, .out = prepared};
+    int32_t *target = NULL;
+    int64_t halves = 3 * (int64_t)mesh->face_count;
+    ql_status status = QL_TAKE(target, mesh->vertex_count + 1);
+    if (status == QL_OK) status = QL_TAKE(s.tri, halves);
+    if (status == QL_OK) status = QL_TAKE(s.parent, mesh->face_count);
+    if (status == QL_OK) status = QL_TAKE(s.mate, halves);
+    if (status == QL_OK) status = QL_TAKE(s.component, mesh->face_count);
+    if (status == QL_OK) status = QL_TAKE(s.corner, halves);
+    if (status == QL_OK) status = QL_TAKE(s.origin, halves);
+    if (status == QL_OK) status = weld(&s, target);
+    if (status == QL_OK) status = keep_faces(&s, target);
+    if (status == QL_OK) status = pair_edges(&s);
+    if (status == QL_OK) status = orient(&s);
+    if (status == QL_OK) status = split_fans(&s);
+    if (status == QL_OK) status = all_components(&s);
+    if (status == QL_OK) box_diagonal(mesh, &prepared->diagonal);
+    ql_free(target);
+    ql_free(s.tri);
+    ql_free(s.parent);
+    ql_free(s.mate);
+    ql_free(s.component);
+    ql_free(s.corner);
+    ql_free(s.origin);
+    if (status != QL_OK) ql_prepared_destroy(prepared);
+    return status;
+}
+
+void ql_prepared_destroy(ql_prepared *prepared)
+{
+    if (prepared == NULL) return;
+    for (int32_t c = 0; prepared->component != NULL && c < prepared->count; ++c) {
+        ql_surface_destroy(&prepared->component[c].surface);
+        ql_free(prepared->component[c].parent);
+    }
+    ql_free(prepared->component);
+    memset(prepared, 0, sizeof *prepared);
+}

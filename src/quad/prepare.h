@@ -1,0 +1,30 @@
+/* Any triangle mesh -> oriented manifold surfaces, one per component.
+ *
+ * Boundary vertices at the same place are welded, repeated and collapsed faces dropped, faces oriented alike within a
+ * component, edges of more than two faces and vertices of more than one fan split. What is not orientable is refused with
+ * the face that shows it.
+ */
+#ifndef QL_QUAD_PREPARE_H
+#define QL_QUAD_PREPARE_H
+
+#include "field/cross_surface.h"
+#include "mesh/mesh.h"
+
+typedef struct ql_component {
+    ql_surface surface;
+    int32_t *parent; /* face of the surface -> face of the input mesh */
+    double area;
+} ql_component;
+
+typedef struct ql_prepared {
+    int32_t count;
+    ql_component *component; /* largest area first */
+    double area, diagonal;   /* of all of it; of the bounding box */
+    int32_t euler, loops;    /* of the repaired surface */
+    int32_t welded, dropped, turned, split_edges, split_vertices;
+} ql_prepared;
+
+ql_status ql_prepare(ql_prepared *prepared, const ql_mesh *mesh);
+void ql_prepared_destroy(ql_prepared *prepared); /* NULL-safe */
+
+#endif
