@@ -18,9 +18,15 @@ typedef enum ql_exit {
 } ql_exit;
 
 /* X(name, synopsis, summary), in the order of --help */
+#if QL_TESTS
+#define QL_COMMAND_GOLDEN(X) X(golden, "FILE.h5... [--json]", "check tables and engines against golden files")
+#else
+#define QL_COMMAND_GOLDEN(X)
+#endif
 #define QL_COMMAND_LIST(X)                                                                                             \
     X(options, "[WORD]... [--yaml] [--preset NAME]", "list every option with its range, default and meaning")          \
-    X(doctor, "[--json]", "show what was built in, devices, libraries in use and limits")
+    X(doctor, "[--json]", "show what was built in, devices, libraries in use and limits")                              \
+    QL_COMMAND_GOLDEN(X)
 
 #define QL_COMMAND_DECLARE(name, synopsis, summary) int ql_cmd_##name(int argc, char **argv);
 QL_COMMAND_LIST(QL_COMMAND_DECLARE)

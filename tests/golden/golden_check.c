@@ -8,12 +8,14 @@
 #include <string.h>
 
 /* Tolerances of a double engine. */
-static const double TOLERANCE_DOUBLE = 1e-9, TOLERANCE_ROTATION = 1e-7, TOLERANCE_GRADIENT = 3e-7, TOLERANCE_TABLES = 2e-6;
+static const double TOLERANCE_DOUBLE = 1e-9, TOLERANCE_ROTATION = 1e-7, TOLERANCE_GRADIENT = 3e-7,
+                    TOLERANCE_TABLES = 2e-6;
 /* Of a float32 engine: factor on float32_error, and loss terms; steps 1 and 2 of the trajectory for all engines. */
 static const double FACTOR_FLOAT32 = 3.0, TOLERANCE_LOSS_FLOAT32 = 2e-6;
 static const double TOLERANCE_STEP[QL_GOLDEN_ROWS] = {0, 1e-5, 1e-4};
 
-static void add_line(ql_golden_report *report, const char *subject, const char *quantity, double error, double tolerance)
+static void add_line(ql_golden_report *report, const char *subject, const char *quantity, double error,
+                     double tolerance)
 {
     if (report->count == QL_GOLDEN_LINES) return;
     ql_golden_line *line = &report->line[report->count++];
@@ -59,7 +61,8 @@ static void compare_neighbours(ql_golden_report *report, const ql_golden *golden
     double difference = 0, size = 0;
     int32_t wrong = 0;
     for (int32_t i = 0; i < truth->face_count; ++i) {
-        wrong += truth->neighbour_ptr[i + 1] - truth->neighbour_ptr[i] != ours->neighbour_ptr[i + 1] - ours->neighbour_ptr[i];
+        wrong += truth->neighbour_ptr[i + 1] - truth->neighbour_ptr[i] !=
+                 ours->neighbour_ptr[i + 1] - ours->neighbour_ptr[i];
         for (int32_t k = truth->neighbour_ptr[i]; k < truth->neighbour_ptr[i + 1]; ++k) {
             int32_t at = find_entry(ours, i, truth->neighbour[k], truth->transport[k]);
             wrong += at < 0;
@@ -108,7 +111,8 @@ typedef struct session {
     ql_engine *engine;
 } session;
 
-static ql_status session_open(session *s, const ql_golden *golden, const ql_engine_class *kind, const ql_engine_options *engine)
+static ql_status session_open(session *s, const ql_golden *golden, const ql_engine_class *kind,
+                              const ql_engine_options *engine)
 {
     *s = (session){0};
     ql_options_init(&s->options);
@@ -118,7 +122,8 @@ static ql_status session_open(session *s, const ql_golden *golden, const ql_engi
     s->options.train.stochastic_depth = false;
     QL_TRY(ql_loss_shares_build(&s->shares, &golden->tables, QL_AVERAGING_GROUPS, 0, NULL));
     QL_TRY(QL_TAKE(s->zeros, QL_PARAMETER_COUNT));
-    ql_engine_setup setup = {&golden->tables, &s->shares, &s->options.train, &s->options.engine, {{0, 0}}, golden->off_points};
+    ql_engine_setup setup = {&golden->tables,    &s->shares, &s->options.train,
+                             &s->options.engine, {{0, 0}},   golden->off_points};
     QL_TRY(kind->create(&s->engine, &setup));
     ql_engine_state state = {QL_FLOAT32, golden->parameters, s->zeros, s->zeros};
     return kind->set_state(s->engine, &state);
@@ -289,13 +294,14 @@ static ql_status field_differences(ql_golden_report *report, const ql_golden *go
 
 /* Total loss with the parameters moved by `distance` along random direction number `which`; returns the slope that the
  * gradient predicts in *predicted. Directions scale with each parameter array's part of the gradient's size. */
-static ql_status moved_loss(const ql_golden *golden, session *s, const double *gradient, uint64_t which, double distance,
-                            double *moved, double *predicted, double *total)
+static ql_status moved_loss(const ql_golden *golden, session *s, const double *gradient, uint64_t which,
+                            double distance, double *moved, double *predicted, double *total)
 {
     const ql_engine_class *kind = s->engine->kind;
     ql_key key = ql_key_make(which, 7);
     double terms[QL_LOSS_COUNT];
-    int64_t first = which == 2 ? QL_SDF_PARAMETER_COUNT : 0, end = which == 1 ? QL_SDF_PARAMETER_COUNT : QL_PARAMETER_COUNT;
+    int64_t first = which == 2 ? QL_SDF_PARAMETER_COUNT : 0,
+            end = which == 1 ? QL_SDF_PARAMETER_COUNT : QL_PARAMETER_COUNT;
     *predicted = 0;
     for (int64_t i = 0; i < QL_PARAMETER_COUNT; ++i) {
         double direction = 2 * (double)ql_uniform(ql_random_at(key, QL_STREAM_TEST, 0, (uint64_t)i).r[0]) - 1;

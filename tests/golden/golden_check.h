@@ -5,7 +5,7 @@
 #include "golden/golden_file.h"
 
 typedef struct ql_golden_line {
-    const char *subject;  /* "tables", or the engine's name */
+    const char *subject; /* "tables", or the engine's name */
     char quantity[40];
     double error, tolerance; /* relative L2 error; relative for a scalar */
 } ql_golden_line;

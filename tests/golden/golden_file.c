@@ -18,7 +18,8 @@ static ql_status read_dataset(hid_t file, const char *name, hid_t type, int64_t 
     (void)H5Sclose(space);
     ql_status status = QL_OK;
     if (size < 0 || (*count > 0 && size != *count))
-        status = QL_FAIL(FORMAT, "dataset %s has %lld elements, expected %lld", name, (long long)size, (long long)*count);
+        status =
+            QL_FAIL(FORMAT, "dataset %s has %lld elements, expected %lld", name, (long long)size, (long long)*count);
     if (status == QL_OK) {
         *count = size;
         *data = ql_memory_take((size_t)size, H5Tget_size(type));
@@ -172,8 +173,9 @@ void ql_golden_destroy(ql_golden *golden)
     if (golden == NULL) return;
     ql_mesh_destroy(&golden->mesh);
     ql_tables_destroy(&golden->tables);
-    void *arrays[] = {golden->off_points, golden->parameters, golden->sdf,   golden->gradient,          golden->hessian,
-                      golden->off_sdf,    golden->off_gradient, golden->theta, golden->parameter_gradient};
+    void *arrays[] = {golden->off_points,   golden->parameters, golden->sdf,
+                      golden->gradient,     golden->hessian,    golden->off_sdf,
+                      golden->off_gradient, golden->theta,      golden->parameter_gradient};
     for (size_t k = 0; k < sizeof arrays / sizeof *arrays; ++k) ql_free(arrays[k]);
     *golden = (ql_golden){0};
 }
