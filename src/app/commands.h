@@ -24,6 +24,8 @@ typedef enum ql_exit {
 #define QL_COMMAND_GOLDEN(X)
 #endif
 #define QL_COMMAND_LIST(X)                                                                                             \
+    X(inspect, "MESH... [--json] [--sharp-angle DEG]", "show what a mesh is and what is wrong with it")                \
+    X(generate, "NAME [--faces N] -o FILE", "write a mesh made by formula: sphere, torus, block, ...")                 \
     X(options, "[WORD]... [--yaml] [--preset NAME]", "list every option with its range, default and meaning")          \
     X(doctor, "[--json]", "show what was built in, devices, libraries in use and limits")                              \
     QL_COMMAND_GOLDEN(X)

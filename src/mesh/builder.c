@@ -4,7 +4,8 @@
 
 #include <math.h>
 
-void ql_builder_destroy(ql_builder *builder) {
+void ql_builder_destroy(ql_builder *builder)
+{
     ql_free(builder->vertices);
     ql_free(builder->corners);
     ql_free(builder->sizes);
@@ -12,7 +13,8 @@ void ql_builder_destroy(ql_builder *builder) {
 }
 
 /* Makes room for `count` elements of `size` bytes in *block. */
-static ql_status make_room(void **block, int64_t *room, int64_t count, size_t size) {
+static ql_status make_room(void **block, int64_t *room, int64_t count, size_t size)
+{
     if (count <= *room) return QL_OK;
     void *grown = ql_memory_resize(*block, (size_t)count, size);
     if (grown == NULL) return QL_FAIL(NO_MEMORY, "no memory for %lld elements of a mesh", (long long)count);
@@ -21,11 +23,10 @@ static ql_status make_room(void **block, int64_t *room, int64_t count, size_t si
     return QL_OK;
 }
 
-static int64_t doubled(int64_t room) {
-    return room < 512 ? 1024 : 2 * room;
-}
+static int64_t doubled(int64_t room) { return room < 512 ? 1024 : 2 * room; }
 
-static ql_status room_for_vertices(ql_builder *b, int64_t count) {
+static ql_status room_for_vertices(ql_builder *b, int64_t count)
+{
     void *block = b->vertices;
     int64_t room = 3 * b->vertex_room;
     ql_status status = make_room(&block, &room, 3 * count, sizeof *b->vertices);
@@ -34,26 +35,29 @@ static ql_status room_for_vertices(ql_builder *b, int64_t count) {
     return status;
 }
 
-static ql_status room_for_corners(ql_builder *b, int64_t count) {
+static ql_status room_for_corners(ql_builder *b, int64_t count)
+{
     void *block = b->corners;
     ql_status status = make_room(&block, &b->corner_room, count, sizeof *b->corners);
     b->corners = block;
     return status;
 }
 
-static ql_status room_for_polygons(ql_builder *b, int64_t count) {
+static ql_status room_for_polygons(ql_builder *b, int64_t count)
+{
     void *block = b->sizes;
     ql_status status = make_room(&block, &b->polygon_room, count, sizeof *b->sizes);
     b->sizes = block;
     return status;
 }
 
-static ql_status too_many(const char *what) {
-    return QL_FAIL(FORMAT, "more than %d %s; decimate the mesh or split it into parts", (int)QL_MESH_MAX,
-                   what);
+static ql_status too_many(const char *what)
+{
+    return QL_FAIL(FORMAT, "more than %d %s; decimate the mesh or split it into parts", (int)QL_MESH_MAX, what);
 }
 
-ql_status ql_builder_reserve(ql_builder *builder, int64_t vertices, int64_t polygons) {
+ql_status ql_builder_reserve(ql_builder *builder, int64_t vertices, int64_t polygons)
+{
     if (vertices > QL_MESH_MAX) return too_many("vertices");
     if (polygons > QL_MESH_MAX) return too_many("faces");
     QL_TRY(room_for_vertices(builder, vertices));
@@ -61,15 +65,14 @@ ql_status ql_builder_reserve(ql_builder *builder, int64_t vertices, int64_t poly
     return room_for_polygons(builder, polygons);
 }
 
-ql_status ql_builder_vertex(ql_builder *builder, const double point[3]) {
+ql_status ql_builder_vertex(ql_builder *builder, const double point[3])
+{
     for (int k = 0; k < 3; ++k) {
         if (fabs(point[k]) <= QL_COORDINATE_LIMIT) continue;
         if (isfinite(point[k]))
-            return QL_FAIL(FORMAT,
-                           "coordinate %c is %g, so large that areas overflow; use a larger unit of length",
+            return QL_FAIL(FORMAT, "coordinate %c is %g, so large that areas overflow; use a larger unit of length",
                            "xyz"[k], point[k]);
-        return QL_FAIL(FORMAT, "coordinate %c is not a finite number; correct or remove the vertex",
-                       "xyz"[k]);
+        return QL_FAIL(FORMAT, "coordinate %c is not a finite number; correct or remove the vertex", "xyz"[k]);
     }
     if (builder->vertex_count == builder->vertex_room) {
         if (builder->vertex_count >= QL_MESH_MAX) return too_many("vertices");
@@ -80,13 +83,12 @@ ql_status ql_builder_vertex(ql_builder *builder, const double point[3]) {
     return QL_OK;
 }
 
-ql_status ql_builder_corner(ql_builder *builder, int64_t index, int64_t place) {
+ql_status ql_builder_corner(ql_builder *builder, int64_t index, int64_t place)
+{
     if (index < 0 || index >= QL_MESH_MAX)
-        return QL_FAIL(
-            FORMAT, "face refers to vertex %lld, which cannot be; remove the face or correct the reference",
-            (long long)index + builder->index_base);
-    if (builder->corner_count == builder->corner_room)
-        QL_TRY(room_for_corners(builder, doubled(builder->corner_room)));
+        return QL_FAIL(FORMAT, "face refers to vertex %lld, which cannot be; remove the face or correct the reference",
+                       (long long)index + builder->index_base);
+    if (builder->corner_count == builder->corner_room) QL_TRY(room_for_corners(builder, doubled(builder->corner_room)));
     if (builder->polygon_count == 0 && builder->corner_count == 0) builder->largest_index = -1;
     if (index > builder->largest_index) {
         builder->largest_index = index;
@@ -96,7 +98,8 @@ ql_status ql_builder_corner(ql_builder *builder, int64_t index, int64_t place) {
     return QL_OK;
 }
 
-ql_status ql_builder_polygon(ql_builder *builder) {
+ql_status ql_builder_polygon(ql_builder *builder)
+{
     int64_t size = builder->corner_count - builder->first_corner;
     if (size < 3)
         return QL_FAIL(FORMAT, "face with %lld corner%s; remove it or give it at least 3", (long long)size,
@@ -109,23 +112,23 @@ ql_status ql_builder_polygon(ql_builder *builder) {
     return QL_OK;
 }
 
-static ql_status builder_check(const ql_builder *b) {
+static ql_status builder_check(const ql_builder *b)
+{
     if (b->vertex_count == 0) return QL_FAIL(FORMAT, "no vertices in the file; export the mesh again");
     if (b->polygon_count == 0)
         return QL_FAIL(FORMAT, "no faces in the file, only %lld points; triangulate the point cloud first",
                        (long long)b->vertex_count);
     if (b->largest_index >= b->vertex_count)
-        return QL_FAIL(
-            FORMAT,
-            "%s %lld: face refers to vertex %lld, but only %lld are defined; remove the face or correct the "
-            "reference",
-            b->place_name, (long long)b->largest_place, (long long)b->largest_index + b->index_base,
-            (long long)b->vertex_count);
+        return QL_FAIL(FORMAT,
+                       "%s %lld: face refers to vertex %lld, but only %lld are defined; remove the face or correct the "
+                       "reference",
+                       b->place_name, (long long)b->largest_place, (long long)b->largest_index + b->index_base,
+                       (long long)b->vertex_count);
     return QL_OK;
 }
 
-static ql_status builder_triangulate(const ql_builder *b, int32_t *faces, int64_t *face_count,
-                                     int32_t *polygons) {
+static ql_status builder_triangulate(const ql_builder *b, int32_t *faces, int64_t *face_count, int32_t *polygons)
+{
     ql_triangulator work = {0};
     ql_status status = QL_OK;
     int64_t first = 0, used = 0;
@@ -146,7 +149,8 @@ static ql_status builder_triangulate(const ql_builder *b, int32_t *faces, int64_
     return status;
 }
 
-ql_status ql_builder_finish(ql_builder *builder, ql_mesh *mesh) {
+ql_status ql_builder_finish(ql_builder *builder, ql_mesh *mesh)
+{
     QL_TRY(builder_check(builder));
     int64_t limit = builder->corner_count - 2 * builder->polygon_count, count = 0;
     if (limit > QL_MESH_MAX) return too_many("triangles");
@@ -154,8 +158,7 @@ ql_status ql_builder_finish(ql_builder *builder, ql_mesh *mesh) {
     QL_TRY(QL_TAKE(faces, 3 * limit));
     ql_status status = builder_triangulate(builder, faces, &count, &polygons);
     if (status == QL_OK) {
-        double *fitting =
-            ql_memory_resize(builder->vertices, 3 * (size_t)builder->vertex_count, sizeof *fitting);
+        double *fitting = ql_memory_resize(builder->vertices, 3 * (size_t)builder->vertex_count, sizeof *fitting);
         if (fitting == NULL)
             status = QL_FAIL(NO_MEMORY, "no memory for %lld vertices", (long long)builder->vertex_count);
         else

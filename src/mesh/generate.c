@@ -13,21 +13,24 @@
 static const double TAU = 6.283185307179586;
 static const double TORUS_MAJOR = 1.0, TORUS_MINOR = 0.4;
 
-static void set_vertex(ql_mesh *mesh, int32_t v, double x, double y, double z) {
+static void set_vertex(ql_mesh *mesh, int32_t v, double x, double y, double z)
+{
     double *p = mesh->vertices + 3 * (size_t)v;
     p[0] = x;
     p[1] = y;
     p[2] = z;
 }
 
-static void set_face(ql_mesh *mesh, int32_t f, int32_t a, int32_t b, int32_t c) {
+static void set_face(ql_mesh *mesh, int32_t f, int32_t a, int32_t b, int32_t c)
+{
     int32_t *corner = mesh->faces + 3 * (size_t)f;
     corner[0] = a;
     corner[1] = b;
     corner[2] = c;
 }
 
-static ql_status range_error(const char *what, int value, int low, int high) {
+static ql_status range_error(const char *what, int value, int low, int high)
+{
     return QL_FAIL(USAGE, "%s = %d is not in %d...%d", what, value, low, high);
 }
 
@@ -40,7 +43,8 @@ static const int32_t ICOSAHEDRON[20][3] = {
     {3, 8, 9},   {4, 9, 5},  {2, 4, 11}, {6, 2, 10}, {8, 6, 7},   {9, 8, 1},
 };
 
-static void icosahedron(ql_mesh *mesh) {
+static void icosahedron(ql_mesh *mesh)
+{
     double phi = 0.5 * (1.0 + sqrt(5.0)), n = 1.0 / sqrt(1.0 + phi * phi), l = phi * n;
     const double v[12][3] = {{-n, l, 0},  {n, l, 0},  {-n, -l, 0}, {n, -l, 0}, {0, -n, l},  {0, n, l},
                              {0, -n, -l}, {0, n, -l}, {l, 0, -n},  {l, 0, n},  {-l, 0, -n}, {-l, 0, n}};
@@ -51,11 +55,11 @@ static void icosahedron(ql_mesh *mesh) {
 /* Vertex on the middle of an edge, pushed to the sphere; made once per edge (found by its smaller vertex's
  * list). */
 typedef struct midpoint_table {
-    int32_t *head, *next,
-        *other; /* per vertex: first entry; per new vertex: next entry and the edge's larger end */
+    int32_t *head, *next, *other; /* per vertex: first entry; per new vertex: next entry and the edge's larger end */
 } midpoint_table;
 
-static int32_t midpoint(ql_mesh *mesh, midpoint_table *table, int32_t first_new, int32_t a, int32_t b) {
+static int32_t midpoint(ql_mesh *mesh, midpoint_table *table, int32_t first_new, int32_t a, int32_t b)
+{
     int32_t low = a < b ? a : b, high = a < b ? b : a;
     for (int32_t i = table->head[low]; i > 0; i = table->next[i - first_new])
         if (table->other[i - first_new] == high) return i;
@@ -70,7 +74,8 @@ static int32_t midpoint(ql_mesh *mesh, midpoint_table *table, int32_t first_new,
     return v;
 }
 
-static ql_status subdivide_sphere(ql_mesh *mesh) {
+static ql_status subdivide_sphere(ql_mesh *mesh)
+{
     int32_t vertices = mesh->vertex_count, faces = mesh->face_count, edges = 3 * faces / 2;
     midpoint_table table = {0};
     ql_status status = QL_TAKE(table.head, vertices);
@@ -89,7 +94,8 @@ static ql_status subdivide_sphere(ql_mesh *mesh) {
     return status;
 }
 
-ql_status ql_generate_icosphere(ql_mesh *mesh, int subdivisions) {
+ql_status ql_generate_icosphere(ql_mesh *mesh, int subdivisions)
+{
     *mesh = (ql_mesh){0};
     if (subdivisions < 0 || subdivisions > 9) return range_error("subdivisions", subdivisions, 0, 9);
     int32_t faces = 20 << (2 * subdivisions);
@@ -110,7 +116,8 @@ ql_status ql_generate_icosphere(ql_mesh *mesh, int subdivisions) {
 
 /* ---- torus ---- */
 
-ql_status ql_generate_torus(ql_mesh *mesh, int around, int across) {
+ql_status ql_generate_torus(ql_mesh *mesh, int around, int across)
+{
     *mesh = (ql_mesh){0};
     if (around < 3 || around > 10000) return range_error("around", around, 3, 10000);
     if (across < 3 || across > 10000) return range_error("across", across, 3, 10000);
@@ -139,12 +146,14 @@ ql_status ql_generate_torus(ql_mesh *mesh, int around, int across) {
 
 /* ---- by name ---- */
 
-static ql_status icosphere_of(ql_mesh *mesh, int faces) {
+static ql_status icosphere_of(ql_mesh *mesh, int faces)
+{
     int subdivisions = (int)lround(0.5 * log2(faces / 20.0));
     return ql_generate_icosphere(mesh, subdivisions < 0 ? 0 : subdivisions);
 }
 
-static ql_status torus_of(ql_mesh *mesh, int faces) {
+static ql_status torus_of(ql_mesh *mesh, int faces)
+{
     /* near-equilateral triangles at the middle radius: rings sqrt(3)/2 times as far apart as points on a ring
      */
     double across = sqrt(0.5 * faces / (TORUS_MAJOR / TORUS_MINOR * 2.0 / sqrt(3.0)));
@@ -154,28 +163,31 @@ static ql_status torus_of(ql_mesh *mesh, int faces) {
     return ql_generate_torus(mesh, around < 4 ? 4 : around, n);
 }
 
-static int resolution_for(int faces, int faces_at_1) {
+static int resolution_for(int faces, int faces_at_1)
+{
     int resolution = (int)lround(sqrt((double)faces / faces_at_1));
     return resolution < 1 ? 1 : resolution;
 }
 
-static ql_status block_of(ql_mesh *mesh, int faces) {
-    return ql_generate_block(mesh, resolution_for(faces, 132));
-}
+static ql_status block_of(ql_mesh *mesh, int faces) { return ql_generate_block(mesh, resolution_for(faces, 132)); }
 
-static ql_status bracket_of(ql_mesh *mesh, int faces) {
-    return ql_generate_bracket(mesh, resolution_for(faces, 28));
-}
+static ql_status bracket_of(ql_mesh *mesh, int faces) { return ql_generate_bracket(mesh, resolution_for(faces, 28)); }
 
-ql_status ql_generate_by_name(ql_mesh *mesh, const char *name, int faces) {
+ql_status ql_generate_by_name(ql_mesh *mesh, const char *name, int faces)
+{
     static const struct {
         const char *name;
         ql_status (*generate)(ql_mesh *mesh, int faces);
-    } GENERATORS[] = {
-        {"icosphere", icosphere_of}, {"torus", torus_of}, {"block", block_of}, {"bracket", bracket_of}};
+    } GENERATORS[] = {{"icosphere", icosphere_of},
+                      {"torus", torus_of},
+                      {"double-torus", ql_generate_double_torus_of},
+                      {"block", block_of},
+                      {"bracket", bracket_of}};
     *mesh = (ql_mesh){0};
-    if (faces < 1 || faces > 10000000) return range_error("faces", faces, 1, 10000000);
+    if (faces < 1 || faces > 2000000) return range_error("faces", faces, 1, 2000000);
     for (size_t i = 0; i < sizeof GENERATORS / sizeof GENERATORS[0]; ++i)
         if (strcmp(name, GENERATORS[i].name) == 0) return GENERATORS[i].generate(mesh, faces);
-    return QL_FAIL(USAGE, "no generator \"%s\"; there are icosphere, torus, block, bracket", name);
+    if (strncmp(name, "handles-", 8) == 0 && name[8] >= '0' && name[8] <= '5' && name[9] == '\0')
+        return ql_generate_handles_of(mesh, name[8] - '0', faces);
+    return QL_FAIL(USAGE, "no generator \"%.40s\"; there are " QL_GENERATOR_NAMES, name);
 }

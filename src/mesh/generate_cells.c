@@ -16,14 +16,16 @@ typedef struct cell_surface {
     int32_t vertex_count, face_count, vertex_room, face_room;
 } cell_surface;
 
-static void surface_destroy(cell_surface *s) {
+static void surface_destroy(cell_surface *s)
+{
     ql_free(s->vertex_of);
     ql_free(s->point_of);
     ql_free(s->faces);
     *s = (cell_surface){0};
 }
 
-static ql_status surface_create(cell_surface *s, int32_t lattice_points, int32_t squares) {
+static ql_status surface_create(cell_surface *s, int32_t lattice_points, int32_t squares)
+{
     *s = (cell_surface){.vertex_room = 4 * squares, .face_room = 2 * squares};
     ql_status status = QL_TAKE(s->vertex_of, lattice_points);
     if (status == QL_OK) status = QL_TAKE(s->point_of, s->vertex_room);
@@ -32,7 +34,8 @@ static ql_status surface_create(cell_surface *s, int32_t lattice_points, int32_t
     return status;
 }
 
-static int32_t surface_vertex(cell_surface *s, int32_t point) {
+static int32_t surface_vertex(cell_surface *s, int32_t point)
+{
     if (s->vertex_of[point] == 0) {
         s->point_of[s->vertex_count] = point;
         s->vertex_of[point] = ++s->vertex_count;
@@ -41,7 +44,8 @@ static int32_t surface_vertex(cell_surface *s, int32_t point) {
 }
 
 /* A square by its corners, counter-clockwise; `odd` picks the diagonal. */
-static void surface_square(cell_surface *s, const int32_t corner[4], int odd) {
+static void surface_square(cell_surface *s, const int32_t corner[4], int odd)
+{
     int32_t v[4];
     for (int k = 0; k < 4; ++k) v[k] = surface_vertex(s, corner[k]);
     for (int half = 0; half < 2; ++half) {
@@ -51,13 +55,15 @@ static void surface_square(cell_surface *s, const int32_t corner[4], int odd) {
 }
 
 /* Moves the faces into a mesh; the caller sets the positions. */
-static ql_status surface_to_mesh(const cell_surface *s, ql_mesh *mesh, const char *name) {
+static ql_status surface_to_mesh(const cell_surface *s, ql_mesh *mesh, const char *name)
+{
     QL_TRY(ql_mesh_create(mesh, name, "", s->vertex_count, s->face_count));
     for (size_t c = 0; c < 3 * (size_t)s->face_count; ++c) mesh->faces[c] = s->faces[c];
     return QL_OK;
 }
 
-static ql_status check_resolution(int resolution) {
+static ql_status check_resolution(int resolution)
+{
     if (resolution >= 1 && resolution <= MAX_RESOLUTION) return QL_OK;
     return QL_FAIL(USAGE, "resolution = %d is not in 1...%d", resolution, MAX_RESOLUTION);
 }
@@ -67,20 +73,22 @@ static ql_status check_resolution(int resolution) {
 enum { BLOCK_X = 4, BLOCK_Y = 3, BLOCK_Z = 3 };
 
 /* The upper layer covers half the length (the step); a slot runs through the middle of the lower half. */
-static bool block_has_cell(const int cell[3]) {
-    if (cell[0] < 0 || cell[1] < 0 || cell[2] < 0 || cell[0] >= BLOCK_X || cell[1] >= BLOCK_Y ||
-        cell[2] >= BLOCK_Z)
+static bool block_has_cell(const int cell[3])
+{
+    if (cell[0] < 0 || cell[1] < 0 || cell[2] < 0 || cell[0] >= BLOCK_X || cell[1] >= BLOCK_Y || cell[2] >= BLOCK_Z)
         return false;
     bool step = cell[2] == 2 && cell[0] >= 2, slot = cell[2] == 1 && cell[1] == 1 && cell[0] >= 2;
     return !step && !slot;
 }
 
-static int32_t block_point(const int p[3], int r) {
+static int32_t block_point(const int p[3], int r)
+{
     return (p[2] * (BLOCK_Y * r + 1) + p[1]) * (BLOCK_X * r + 1) + p[0];
 }
 
 /* One side of a coarse cell: normal along `axis`, outwards to plus or minus. */
-static void block_side(cell_surface *s, const int cell[3], int axis, bool plus, int r) {
+static void block_side(cell_surface *s, const int cell[3], int axis, bool plus, int r)
+{
     int a = (axis + 1) % 3, b = (axis + 2) % 3;
     for (int j = 0; j < r; ++j) {
         for (int i = 0; i < r; ++i) {
@@ -100,7 +108,8 @@ static void block_side(cell_surface *s, const int cell[3], int axis, bool plus, 
     }
 }
 
-static void block_collect(cell_surface *s, int r) {
+static void block_collect(cell_surface *s, int r)
+{
     for (int c = 0; c < BLOCK_X * BLOCK_Y * BLOCK_Z; ++c) {
         int cell[3] = {c % BLOCK_X, c / BLOCK_X % BLOCK_Y, c / (BLOCK_X * BLOCK_Y)};
         if (!block_has_cell(cell)) continue;
@@ -112,7 +121,8 @@ static void block_collect(cell_surface *s, int r) {
     }
 }
 
-ql_status ql_generate_block(ql_mesh *mesh, int resolution) {
+ql_status ql_generate_block(ql_mesh *mesh, int resolution)
+{
     *mesh = (ql_mesh){0};
     QL_TRY(check_resolution(resolution));
     int r = resolution, nx = BLOCK_X * r + 1, ny = BLOCK_Y * r + 1, nz = BLOCK_Z * r + 1;
@@ -122,8 +132,7 @@ ql_status ql_generate_block(ql_mesh *mesh, int resolution) {
     ql_status status = surface_to_mesh(&s, mesh, "block");
     for (int32_t v = 0; v < s.vertex_count && status == QL_OK; ++v) {
         int32_t point = s.point_of[v];
-        double x = (double)(point % nx) / r, y = (double)(point / nx % ny) / r,
-               z = (double)(point / (nx * ny)) / r;
+        double x = (double)(point % nx) / r, y = (double)(point / nx % ny) / r, z = (double)(point / (nx * ny)) / r;
         double draft = 1.0 - 0.06 * z; /* the walls lean inwards, as for a mould */
         mesh->vertices[3 * (size_t)v] = (x - 0.5 * BLOCK_X) * draft;
         mesh->vertices[3 * (size_t)v + 1] = (y - 0.5 * BLOCK_Y) * draft;
@@ -138,7 +147,8 @@ ql_status ql_generate_block(ql_mesh *mesh, int resolution) {
 
 enum { BRACKET_LONG = 3, BRACKET_SHORT = 2, BRACKET_WIDE = 3 };
 
-ql_status ql_generate_bracket(ql_mesh *mesh, int resolution) {
+ql_status ql_generate_bracket(ql_mesh *mesh, int resolution)
+{
     *mesh = (ql_mesh){0};
     QL_TRY(check_resolution(resolution));
     int r = resolution, nu = (BRACKET_LONG + BRACKET_SHORT) * r, nv = BRACKET_WIDE * r;

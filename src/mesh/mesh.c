@@ -24,15 +24,16 @@ static const mesh_format FORMATS[] = {
 };
 enum { FORMAT_COUNT = sizeof FORMATS / sizeof FORMATS[0] };
 
-static ql_status mesh_set_names(ql_mesh *mesh, const char *name, const char *path) {
+static ql_status mesh_set_names(ql_mesh *mesh, const char *name, const char *path)
+{
     mesh->name = ql_memory_string(name);
     mesh->path = ql_memory_string(path);
     if (mesh->name == NULL || mesh->path == NULL) return QL_FAIL(NO_MEMORY, "no memory for a mesh's name");
     return QL_OK;
 }
 
-ql_status ql_mesh_create(ql_mesh *mesh, const char *name, const char *path, int32_t vertex_count,
-                         int32_t face_count) {
+ql_status ql_mesh_create(ql_mesh *mesh, const char *name, const char *path, int32_t vertex_count, int32_t face_count)
+{
     *mesh = (ql_mesh){.vertex_count = vertex_count, .face_count = face_count};
     ql_status status = mesh_set_names(mesh, name, path);
     if (status == QL_OK) status = QL_TAKE(mesh->vertices, 3 * (size_t)vertex_count);
@@ -41,7 +42,8 @@ ql_status ql_mesh_create(ql_mesh *mesh, const char *name, const char *path, int3
     return status;
 }
 
-void ql_mesh_destroy(ql_mesh *mesh) {
+void ql_mesh_destroy(ql_mesh *mesh)
+{
     if (mesh == NULL) return;
     ql_free(mesh->name);
     ql_free(mesh->path);
@@ -58,17 +60,20 @@ typedef struct word_hash {
     unsigned char bytes[4096];
 } word_hash;
 
-static void word_hash_flush(word_hash *state) {
+static void word_hash_flush(word_hash *state)
+{
     if (state->used > 0) state->hash = ql_hash_bytes(state->bytes, state->used, state->hash);
     state->used = 0;
 }
 
-static void word_hash_add(word_hash *state, uint64_t word) {
+static void word_hash_add(word_hash *state, uint64_t word)
+{
     if (state->used == sizeof state->bytes) word_hash_flush(state);
     for (int k = 0; k < 8; ++k) state->bytes[state->used++] = (unsigned char)(word >> (8 * k));
 }
 
-void ql_mesh_rehash(ql_mesh *mesh) {
+void ql_mesh_rehash(ql_mesh *mesh)
+{
     word_hash state = {0};
     word_hash_add(&state, (uint64_t)mesh->vertex_count);
     word_hash_add(&state, (uint64_t)mesh->face_count);
@@ -78,13 +83,13 @@ void ql_mesh_rehash(ql_mesh *mesh) {
         memcpy(&word, &value, sizeof word);
         word_hash_add(&state, word);
     }
-    for (int64_t i = 0; i < 3 * (int64_t)mesh->face_count; ++i)
-        word_hash_add(&state, (uint64_t)mesh->faces[i]);
+    for (int64_t i = 0; i < 3 * (int64_t)mesh->face_count; ++i) word_hash_add(&state, (uint64_t)mesh->faces[i]);
     word_hash_flush(&state);
     mesh->hash = state.hash;
 }
 
-static const mesh_format *format_by_name(const char *path) {
+static const mesh_format *format_by_name(const char *path)
+{
     const char *name = ql_path_name(path);
     const char *dot = strrchr(name, '.');
     if (dot == NULL) return NULL;
@@ -93,24 +98,22 @@ static const mesh_format *format_by_name(const char *path) {
     return NULL;
 }
 
-static const mesh_format *format_by_content(const char *data, size_t size) {
+static const mesh_format *format_by_content(const char *data, size_t size)
+{
     for (int i = 0; i < FORMAT_COUNT; ++i)
         if (FORMATS[i].looks_like(data, size)) return &FORMATS[i];
     return NULL;
 }
 
-int ql_mesh_is_readable_name(const char *path) {
-    return format_by_name(path) != NULL;
-}
+int ql_mesh_is_readable_name(const char *path) { return format_by_name(path) != NULL; }
 
-static ql_status read_into(ql_mesh *mesh, ql_builder *builder, const char *path, const char *data,
-                           size_t size) {
+static ql_status read_into(ql_mesh *mesh, ql_builder *builder, const char *path, const char *data, size_t size)
+{
     if (size == 0) return QL_FAIL(FORMAT, "the file is empty; export it again");
     const mesh_format *format = format_by_name(path);
     if (format == NULL) format = format_by_content(data, size);
     if (format == NULL)
-        return QL_FAIL(FORMAT,
-                       "neither name nor content is that of an OBJ, PLY, OFF or STL file; convert it to one");
+        return QL_FAIL(FORMAT, "neither name nor content is that of an OBJ, PLY, OFF or STL file; convert it to one");
     QL_TRY(format->read(builder, data, size));
     QL_TRY(ql_builder_finish(builder, mesh));
 
@@ -123,7 +126,8 @@ static ql_status read_into(ql_mesh *mesh, ql_builder *builder, const char *path,
     return mesh_set_names(mesh, name, path);
 }
 
-ql_status ql_mesh_read_memory(ql_mesh *mesh, const char *path, const char *data, size_t size) {
+ql_status ql_mesh_read_memory(ql_mesh *mesh, const char *path, const char *data, size_t size)
+{
     *mesh = (ql_mesh){0};
     ql_builder builder = {0};
     ql_status status = read_into(mesh, &builder, path, data, size);
@@ -136,7 +140,8 @@ ql_status ql_mesh_read_memory(ql_mesh *mesh, const char *path, const char *data,
     return QL_OK;
 }
 
-ql_status ql_mesh_read(ql_mesh *mesh, const char *path) {
+ql_status ql_mesh_read(ql_mesh *mesh, const char *path)
+{
     *mesh = (ql_mesh){0};
     char *data = NULL;
     size_t size = 0;

@@ -8,12 +8,12 @@
 #include <stdint.h>
 
 typedef struct ql_mesh {
-    char *name;          /* file name without folder and extension */
-    char *path;          /* where it came from ("" for generated meshes) */
+    char *name; /* file name without folder and extension */
+    char *path; /* where it came from ("" for generated meshes) */
     int32_t vertex_count, face_count;
-    double *vertices;    /* vertex_count x 3, input units */
-    int32_t *faces;      /* face_count x 3, counter-clockwise from outside, 0-based */
-    uint64_t hash;       /* content hash of positions and faces */
+    double *vertices;       /* vertex_count x 3, input units */
+    int32_t *faces;         /* face_count x 3, counter-clockwise from outside, 0-based */
+    uint64_t hash;          /* content hash of positions and faces */
     int32_t input_polygons; /* polygons in the file that were triangulated (more than 3 corners) */
 } ql_mesh;
 

@@ -24,23 +24,24 @@ struct ql_kdtree {
     uint8_t *axis;         /* ... and axis */
 };
 
-static double coordinate(const ql_kdtree *tree, const double *points, int32_t i, int axis) {
+static double coordinate(const ql_kdtree *tree, const double *points, int32_t i, int axis)
+{
     return points[3 * (size_t)tree->index[i] + (size_t)axis];
 }
 
-static void swap_index(int32_t *index, int32_t a, int32_t b) {
+static void swap_index(int32_t *index, int32_t a, int32_t b)
+{
     int32_t t = index[a];
     index[a] = index[b];
     index[b] = t;
 }
 
 /* Hoare's selection: afterwards index[begin..middle) <= index[middle..end) along the axis. */
-static void select_median(ql_kdtree *tree, const double *points, int32_t begin, int32_t middle, int32_t end,
-                          int axis) {
+static void select_median(ql_kdtree *tree, const double *points, int32_t begin, int32_t middle, int32_t end, int axis)
+{
     int32_t low = begin, high = end - 1;
     while (low < high) {
-        double a = coordinate(tree, points, low, axis),
-               b = coordinate(tree, points, low + (high - low) / 2, axis),
+        double a = coordinate(tree, points, low, axis), b = coordinate(tree, points, low + (high - low) / 2, axis),
                c = coordinate(tree, points, high, axis);
         double pivot = fmax(fmin(a, b), fmin(fmax(a, b), c));
         int32_t i = low, j = high;
@@ -58,7 +59,8 @@ static void select_median(ql_kdtree *tree, const double *points, int32_t begin, 
     }
 }
 
-static int longest_axis(const ql_kdtree *tree, const double *points, int32_t begin, int32_t end) {
+static int longest_axis(const ql_kdtree *tree, const double *points, int32_t begin, int32_t end)
+{
     double low[3], high[3];
     for (int k = 0; k < 3; ++k) low[k] = high[k] = coordinate(tree, points, begin, k);
     for (int32_t i = begin + 1; i < end; ++i) {
@@ -75,12 +77,10 @@ static int longest_axis(const ql_kdtree *tree, const double *points, int32_t beg
 }
 
 /* Range of a node's left child: the first half, rounded up. */
-static int32_t middle_of(int32_t begin, int32_t end) {
-    return begin + (end - begin + 1) / 2;
-}
+static int32_t middle_of(int32_t begin, int32_t end) { return begin + (end - begin + 1) / 2; }
 
-static void build_node(ql_kdtree *tree, const double *points, int32_t node, int level, int32_t begin,
-                       int32_t end) {
+static void build_node(ql_kdtree *tree, const double *points, int32_t node, int level, int32_t begin, int32_t end)
+{
     if (level == tree->levels) return;
     int32_t middle = middle_of(begin, end);
     int axis = longest_axis(tree, points, begin, end);
@@ -91,7 +91,8 @@ static void build_node(ql_kdtree *tree, const double *points, int32_t node, int 
     build_node(tree, points, 2 * node + 2, level + 1, middle, end);
 }
 
-static ql_status build(ql_kdtree *tree, const double *points) {
+static ql_status build(ql_kdtree *tree, const double *points)
+{
     for (int64_t leaf = LEAF; leaf < tree->count; leaf *= 2) tree->levels++;
     size_t inner = ((size_t)1 << tree->levels) - 1;
     QL_TRY(QL_TAKE(tree->points, 3 * (size_t)tree->count));
@@ -105,7 +106,8 @@ static ql_status build(ql_kdtree *tree, const double *points) {
     return QL_OK;
 }
 
-ql_status ql_kdtree_create(ql_kdtree **out, const double *points, int32_t count) {
+ql_status ql_kdtree_create(ql_kdtree **out, const double *points, int32_t count)
+{
     ql_kdtree *tree = NULL;
     *out = NULL;
     QL_TRY(QL_TAKE(tree, 1));
@@ -118,7 +120,8 @@ ql_status ql_kdtree_create(ql_kdtree **out, const double *points, int32_t count)
     return status;
 }
 
-void ql_kdtree_destroy(ql_kdtree *tree) {
+void ql_kdtree_destroy(ql_kdtree *tree)
+{
     if (tree == NULL) return;
     ql_free(tree->points);
     ql_free(tree->index);
@@ -131,9 +134,7 @@ void ql_kdtree_destroy(ql_kdtree *tree) {
 
 /* The one formula for distances to points and boxes: rounding is monotone, so a box is never farther than its
  * points. */
-static double square(double x, double y, double z) {
-    return x * x + y * y + z * z;
-}
+static double square(double x, double y, double z) { return x * x + y * y + z * z; }
 
 typedef struct pending_node {
     double distance2, offset[3]; /* of the query to the node's box: squared, and per axis */
@@ -147,14 +148,15 @@ typedef struct found_points {
     int count, wanted;
 } found_points;
 
-static bool is_before(double distance2, int32_t index, double other_distance2, int32_t other) {
+static bool is_before(double distance2, int32_t index, double other_distance2, int32_t other)
+{
     return distance2 < other_distance2 || (distance2 == other_distance2 && index < other);
 }
 
-static void keep_point(found_points *found, double distance2, int32_t index) {
+static void keep_point(found_points *found, double distance2, int32_t index)
+{
     int last = found->count < found->wanted ? found->count++ : found->wanted - 1;
-    for (; last > 0 && is_before(distance2, index, found->distance2[last - 1], found->index[last - 1]);
-         --last) {
+    for (; last > 0 && is_before(distance2, index, found->distance2[last - 1], found->index[last - 1]); --last) {
         found->distance2[last] = found->distance2[last - 1];
         found->index[last] = found->index[last - 1];
     }
@@ -162,14 +164,14 @@ static void keep_point(found_points *found, double distance2, int32_t index) {
     found->index[last] = index;
 }
 
-static bool is_wanted(const found_points *found, double distance2, int32_t index) {
+static bool is_wanted(const found_points *found, double distance2, int32_t index)
+{
     int last = found->count - 1;
-    return found->count < found->wanted ||
-           is_before(distance2, index, found->distance2[last], found->index[last]);
+    return found->count < found->wanted || is_before(distance2, index, found->distance2[last], found->index[last]);
 }
 
-static void search_leaf(const ql_kdtree *tree, const double query[3], const pending_node *leaf,
-                        found_points *found) {
+static void search_leaf(const ql_kdtree *tree, const double query[3], const pending_node *leaf, found_points *found)
+{
     for (int32_t i = leaf->begin; i < leaf->end; ++i) {
         const double *p = tree->points + 3 * (size_t)i;
         double distance2 = square(p[0] - query[0], p[1] - query[1], p[2] - query[2]);
@@ -177,8 +179,8 @@ static void search_leaf(const ql_kdtree *tree, const double query[3], const pend
     }
 }
 
-int ql_kdtree_nearest(const ql_kdtree *tree, const double query[3], int k, int32_t *index,
-                      double *distance2) {
+int ql_kdtree_nearest(const ql_kdtree *tree, const double query[3], int k, int32_t *index, double *distance2)
+{
     assert(k >= 0 && k <= MAX_K);
     found_points found = {index, distance2, 0, k < tree->count ? k : (int)tree->count};
     pending_node stack[MAX_DEPTH];

@@ -18,13 +18,15 @@ static const double FLAT = 1e-14;
 
 /* ---- disjoint sets ---- */
 
-static int32_t set_root(int32_t *parent, int32_t i) {
+static int32_t set_root(int32_t *parent, int32_t i)
+{
     while (parent[i] != i) i = parent[i] = parent[parent[i]];
     return i;
 }
 
 /* The smaller index becomes the root; returns whether the two were separate. */
-static bool set_join(int32_t *parent, int32_t a, int32_t b) {
+static bool set_join(int32_t *parent, int32_t a, int32_t b)
+{
     a = set_root(parent, a);
     b = set_root(parent, b);
     if (a == b) return false;
@@ -32,27 +34,26 @@ static bool set_join(int32_t *parent, int32_t a, int32_t b) {
     return true;
 }
 
-static ql_status set_create(int32_t **parent, size_t count) {
+static ql_status set_create(int32_t **parent, size_t count)
+{
     QL_TRY(QL_TAKE(*parent, count));
     for (size_t i = 0; i < count; ++i) (*parent)[i] = (int32_t)i;
     return QL_OK;
 }
 
-static int edge_size(const ql_topology *t, int32_t edge) {
-    return t->edge_ptr[edge + 1] - t->edge_ptr[edge];
-}
+static int edge_size(const ql_topology *t, int32_t edge) { return t->edge_ptr[edge + 1] - t->edge_ptr[edge]; }
 
-static bool face_is_collapsed(const ql_topology *t, int32_t face) {
-    return t->edge_of[3 * (size_t)face] < 0;
-}
+static bool face_is_collapsed(const ql_topology *t, int32_t face) { return t->edge_of[3 * (size_t)face] < 0; }
 
-static void note_bad_face(ql_preflight *r, int32_t face) {
+static void note_bad_face(ql_preflight *r, int32_t face)
+{
     if (r->first_bad_face < 0 || face < r->first_bad_face) r->first_bad_face = face;
 }
 
 /* ---- combinatorics ---- */
 
-static void count_edges(ql_preflight *r, const ql_mesh *mesh, const ql_topology *t) {
+static void count_edges(ql_preflight *r, const ql_mesh *mesh, const ql_topology *t)
+{
     for (int32_t e = 0; e < t->edge_count; ++e) {
         const int32_t *h = t->edge_halfedges + t->edge_ptr[e];
         int faces = edge_size(t, e);
@@ -65,7 +66,8 @@ static void count_edges(ql_preflight *r, const ql_mesh *mesh, const ql_topology 
 }
 
 /* Joins the corners at both ends of every edge; afterwards a root of `corner` is a fan. */
-static void join_fans(const ql_mesh *mesh, const ql_topology *t, int32_t *corner) {
+static void join_fans(const ql_mesh *mesh, const ql_topology *t, int32_t *corner)
+{
     for (int32_t e = 0; e < t->edge_count; ++e) {
         const int32_t *h = t->edge_halfedges + t->edge_ptr[e];
         int32_t low = t->edge_vertices[2 * (size_t)e];
@@ -81,7 +83,8 @@ static void join_fans(const ql_mesh *mesh, const ql_topology *t, int32_t *corner
 
 /* Vertices by the number of fans around them, and the Euler characteristic. */
 static ql_status count_fans(ql_preflight *r, const ql_mesh *mesh, const ql_topology *t, int32_t *corner,
-                            const unsigned char *branched) {
+                            const unsigned char *branched)
+{
     unsigned char *fans = NULL; /* per vertex: 0 = no face, 1, 2 = more; 3 = only in faces without edges */
     QL_TRY(QL_TAKE(fans, mesh->vertex_count));
     for (int32_t c = 0; c < 3 * mesh->face_count; ++c) {
@@ -106,7 +109,8 @@ static ql_status count_fans(ql_preflight *r, const ql_mesh *mesh, const ql_topol
 }
 
 /* Boundary edges that share a vertex belong to one loop. */
-static ql_status count_loops(ql_preflight *r, const ql_mesh *mesh, const ql_topology *t) {
+static ql_status count_loops(ql_preflight *r, const ql_mesh *mesh, const ql_topology *t)
+{
     int32_t *vertex = NULL;
     unsigned char *seen = NULL;
     ql_status status = set_create(&vertex, (size_t)mesh->vertex_count);
@@ -126,7 +130,8 @@ static ql_status count_loops(ql_preflight *r, const ql_mesh *mesh, const ql_topo
 }
 
 /* Components: faces that share a vertex. */
-static ql_status count_components(ql_preflight *r, const ql_mesh *mesh, const ql_topology *t) {
+static ql_status count_components(ql_preflight *r, const ql_mesh *mesh, const ql_topology *t)
+{
     int32_t *vertex = NULL;
     unsigned char *seen = NULL;
     ql_status status = set_create(&vertex, (size_t)mesh->vertex_count);
@@ -147,7 +152,8 @@ static ql_status count_components(ql_preflight *r, const ql_mesh *mesh, const ql
 
 /* Whether all faces can be oriented: face f appears as 2 f (as given) and 2 f + 1 (turned); two faces across
  * an edge must both be as given or both turned, or, if misoriented, one of each. */
-static ql_status check_orientable(ql_preflight *r, const ql_mesh *mesh, const ql_topology *t) {
+static ql_status check_orientable(ql_preflight *r, const ql_mesh *mesh, const ql_topology *t)
+{
     int32_t *side = NULL;
     QL_TRY(set_create(&side, 2 * (size_t)mesh->face_count));
     for (int32_t e = 0; e < t->edge_count; ++e) {
@@ -165,13 +171,15 @@ static ql_status check_orientable(ql_preflight *r, const ql_mesh *mesh, const ql
     return QL_OK;
 }
 
-static int compare_i32(const void *a, const void *b) {
+static int compare_i32(const void *a, const void *b)
+{
     int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
     return (x > y) - (x < y);
 }
 
 /* Apexes of the faces on an edge, sorted; returns how many. */
-static int edge_apexes(const ql_mesh *mesh, const ql_topology *t, int32_t edge, int32_t *apex) {
+static int edge_apexes(const ql_mesh *mesh, const ql_topology *t, int32_t edge, int32_t *apex)
+{
     int count = 0;
     for (int32_t i = t->edge_ptr[edge]; i < t->edge_ptr[edge + 1]; ++i)
         apex[count++] = ql_halfedge_from(mesh, ql_halfedge_previous(t->edge_halfedges[i]));
@@ -181,11 +189,10 @@ static int edge_apexes(const ql_mesh *mesh, const ql_topology *t, int32_t edge, 
 
 /* Duplicate faces, each found on the edge of its two smaller vertices; and the ends of edges with more than
  * two different faces, marked as branched: their neighbourhood is no disc. */
-static ql_status compare_apexes(ql_preflight *r, const ql_mesh *mesh, const ql_topology *t,
-                                unsigned char *branched) {
+static ql_status compare_apexes(ql_preflight *r, const ql_mesh *mesh, const ql_topology *t, unsigned char *branched)
+{
     int largest = 0;
-    for (int32_t e = 0; e < t->edge_count; ++e)
-        largest = edge_size(t, e) > largest ? edge_size(t, e) : largest;
+    for (int32_t e = 0; e < t->edge_count; ++e) largest = edge_size(t, e) > largest ? edge_size(t, e) : largest;
     int32_t *apex = NULL;
     QL_TRY(QL_TAKE(apex, largest));
     for (int32_t e = 0; e < t->edge_count; ++e) {
@@ -204,7 +211,8 @@ static ql_status compare_apexes(ql_preflight *r, const ql_mesh *mesh, const ql_t
     return QL_OK;
 }
 
-static ql_status analyse_vertices(ql_preflight *r, const ql_mesh *mesh, const ql_topology *t) {
+static ql_status analyse_vertices(ql_preflight *r, const ql_mesh *mesh, const ql_topology *t)
+{
     int32_t *corner = NULL;
     unsigned char *branched = NULL;
     ql_status status = set_create(&corner, 3 * (size_t)mesh->face_count);
@@ -222,7 +230,8 @@ static ql_status analyse_vertices(ql_preflight *r, const ql_mesh *mesh, const ql
 /* ---- geometry ---- */
 
 /* Not normalised normal of a face; its length is twice the area. */
-static void face_normal(const ql_mesh *mesh, int32_t face, double normal[3]) {
+static void face_normal(const ql_mesh *mesh, int32_t face, double normal[3])
+{
     const int32_t *v = mesh->faces + 3 * (size_t)face;
     const double *o = mesh->vertices + 3 * (size_t)v[0];
     double a[3], b[3];
@@ -233,28 +242,27 @@ static void face_normal(const ql_mesh *mesh, int32_t face, double normal[3]) {
     for (int k = 0; k < 3; ++k) normal[k] = a[(k + 1) % 3] * b[(k + 2) % 3] - a[(k + 2) % 3] * b[(k + 1) % 3];
 }
 
-static double dot(const double *a, const double *b) {
-    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
-}
+static double dot(const double *a, const double *b) { return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]; }
 
-static double edge_length2(const ql_mesh *mesh, int32_t a, int32_t b) {
+static double edge_length2(const ql_mesh *mesh, int32_t a, int32_t b)
+{
     const double *p = mesh->vertices + 3 * (size_t)a, *q = mesh->vertices + 3 * (size_t)b;
     double d[3] = {p[0] - q[0], p[1] - q[1], p[2] - q[2]};
     return dot(d, d);
 }
 
-static double length3(const double *a) {
-    return sqrt(dot(a, a));
-}
+static double length3(const double *a) { return sqrt(dot(a, a)); }
 
 /* Angle between two vectors of any length, accurate near 0 and pi. */
-static double angle_between(const double a[3], const double b[3]) {
+static double angle_between(const double a[3], const double b[3])
+{
     double cross[3];
     for (int k = 0; k < 3; ++k) cross[k] = a[(k + 1) % 3] * b[(k + 2) % 3] - a[(k + 2) % 3] * b[(k + 1) % 3];
     return atan2(length3(cross), dot(a, b));
 }
 
-static void measure_faces(ql_preflight *r, const ql_mesh *mesh) {
+static void measure_faces(ql_preflight *r, const ql_mesh *mesh)
+{
     double smallest = M_PI;
     const double *origin = mesh->vertices + 3 * (size_t)mesh->faces[0];
     for (int32_t f = 0; f < mesh->face_count; ++f) {
@@ -274,19 +282,18 @@ static void measure_faces(ql_preflight *r, const ql_mesh *mesh) {
             note_bad_face(r, f);
             smallest = 0.0;
         }
-        for (int k = 0; k < 3;
-             ++k) /* law of cosines: 4 A / (b^2 + c^2 - a^2) is the tangent of the angle opposite a */
+        for (int k = 0; k < 3; ++k) /* law of cosines: 4 A / (b^2 + c^2 - a^2) is the tangent of the angle opposite a */
             smallest = fmin(smallest, atan2(2.0 * double_area, l2[(k + 1) % 3] + l2[(k + 2) % 3] - l2[k]));
     }
     r->min_angle_deg = smallest * (180.0 / M_PI);
 }
 
-static void measure_edges(ql_preflight *r, const ql_mesh *mesh, const ql_topology *t) {
+static void measure_edges(ql_preflight *r, const ql_mesh *mesh, const ql_topology *t)
+{
     double sum = 0.0, limit = r->sharp_angle_deg * (M_PI / 180.0);
     r->min_edge = t->edge_count > 0 ? HUGE_VAL : 0.0;
     for (int32_t e = 0; e < t->edge_count; ++e) {
-        double length =
-            sqrt(edge_length2(mesh, t->edge_vertices[2 * (size_t)e], t->edge_vertices[2 * (size_t)e + 1]));
+        double length = sqrt(edge_length2(mesh, t->edge_vertices[2 * (size_t)e], t->edge_vertices[2 * (size_t)e + 1]));
         r->min_edge = fmin(r->min_edge, length);
         r->max_edge = fmax(r->max_edge, length);
         sum += length;
@@ -300,7 +307,8 @@ static void measure_edges(ql_preflight *r, const ql_mesh *mesh, const ql_topolog
     r->mean_edge = t->edge_count > 0 ? sum / t->edge_count : 0.0;
 }
 
-static void measure_box(ql_preflight *r, const ql_mesh *mesh) {
+static void measure_box(ql_preflight *r, const ql_mesh *mesh)
+{
     double farthest = 0.0;
     for (int k = 0; k < 3; ++k) {
         r->bbox_min[k] = HUGE_VAL;
@@ -319,7 +327,8 @@ static void measure_box(ql_preflight *r, const ql_mesh *mesh) {
 }
 
 ql_status ql_preflight_run(ql_preflight *report, const ql_mesh *mesh, const ql_topology *topology,
-                           double sharp_angle_deg) {
+                           double sharp_angle_deg)
+{
     *report = (ql_preflight){
         .vertices = mesh->vertex_count,
         .faces = mesh->face_count,
@@ -348,19 +357,17 @@ ql_status ql_preflight_run(ql_preflight *report, const ql_mesh *mesh, const ql_t
     return QL_OK;
 }
 
-ql_status ql_preflight_judge(const ql_preflight *report) {
+ql_status ql_preflight_judge(const ql_preflight *report)
+{
     double size = 0.0;
     for (int k = 0; k < 3; ++k) size = fmax(size, report->bbox_max[k] - report->bbox_min[k]);
     if (report->faces == 0) return QL_FAIL(MESH, "the mesh has no faces");
     if (size > 0.0 && size < 1e-70)
         return QL_FAIL(
-            MESH,
-            "the mesh is only %g units large, so small that areas underflow; use a smaller unit of length",
-            size);
+            MESH, "the mesh is only %g units large, so small that areas underflow; use a smaller unit of length", size);
     if (report->degenerate_faces == report->faces)
-        return QL_FAIL(
-            MESH,
-            "none of the %d faces has an area: the vertices of each lie on a line; export the mesh again",
-            report->faces);
+        return QL_FAIL(MESH,
+                       "none of the %d faces has an area: the vertices of each lie on a line; export the mesh again",
+                       report->faces);
     return QL_OK;
 }

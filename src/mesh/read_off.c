@@ -8,7 +8,8 @@
 
 /* Length of "OFF", "COFF", "STCNOFF"... at the start of a word; 0 when it is none, or not a 3D mesh (4OFF,
  * nOFF). */
-static size_t keyword_length(const char *word, size_t length) {
+static size_t keyword_length(const char *word, size_t length)
+{
     size_t i = 0;
     if (length >= 2 && memcmp(word, "ST", 2) == 0) i = 2;
     if (i < length && word[i] == 'C') ++i;
@@ -16,7 +17,8 @@ static size_t keyword_length(const char *word, size_t length) {
     return length == i + 3 && memcmp(word + i, "OFF", 3) == 0 ? length : 0;
 }
 
-static ql_status read_header(ql_scanner *scanner, int64_t *vertices, int64_t *faces) {
+static ql_status read_header(ql_scanner *scanner, int64_t *vertices, int64_t *faces)
+{
     char quote[QL_QUOTE_SIZE];
     ql_scan_space(scanner, '#');
     ql_scanner start = *scanner;
@@ -27,22 +29,21 @@ static ql_status read_header(ql_scanner *scanner, int64_t *vertices, int64_t *fa
     } else {
         *scanner = start;
         if (scanner->at == scanner->end || *scanner->at < '0' || *scanner->at > '9')
-            return QL_FAIL(
-                FORMAT,
-                "line %lld: %s where OFF was expected; only OFF, COFF and NOFF files in text are read",
-                (long long)scanner->line, ql_scan_quote(scanner, quote));
+            return QL_FAIL(FORMAT,
+                           "line %lld: %s where OFF was expected; only OFF, COFF and NOFF files in text are read",
+                           (long long)scanner->line, ql_scan_quote(scanner, quote));
     }
     if (ql_scan_int(scanner, vertices) && *vertices >= 0 &&
         (ql_scan_space(scanner, '#'), ql_scan_int(scanner, faces)) && *faces >= 0) {
         ql_scan_next_line(scanner); /* the number of edges is not needed and often wrong */
         return QL_OK;
     }
-    return QL_FAIL(
-        FORMAT, "line %lld: %s where the numbers of vertices and faces were expected; export the file again",
-        (long long)scanner->line, ql_scan_quote(scanner, quote));
+    return QL_FAIL(FORMAT, "line %lld: %s where the numbers of vertices and faces were expected; export the file again",
+                   (long long)scanner->line, ql_scan_quote(scanner, quote));
 }
 
-static ql_status read_vertices(ql_builder *builder, ql_scanner *scanner, int64_t count) {
+static ql_status read_vertices(ql_builder *builder, ql_scanner *scanner, int64_t count)
+{
     for (int64_t i = 0; i < count; ++i) {
         double point[3];
         ql_status status = ql_scan_point(scanner, '#', point);
@@ -56,7 +57,8 @@ static ql_status read_vertices(ql_builder *builder, ql_scanner *scanner, int64_t
     return QL_OK;
 }
 
-static ql_status read_face(ql_builder *builder, ql_scanner *scanner) {
+static ql_status read_face(ql_builder *builder, ql_scanner *scanner)
+{
     char quote[QL_QUOTE_SIZE];
     int64_t corners, index;
     ql_scan_space(scanner, '#');
@@ -78,17 +80,17 @@ static ql_status read_face(ql_builder *builder, ql_scanner *scanner) {
     return QL_OK;
 }
 
-static ql_status read_file(ql_builder *builder, ql_scanner *scanner) {
+static ql_status read_file(ql_builder *builder, ql_scanner *scanner)
+{
     int64_t vertices, faces;
     QL_TRY(read_header(scanner, &vertices, &faces));
     /* "0 0 0" and "3 0 0 0" with a line end are the least that a vertex and a face take */
     int64_t left = scanner->end - scanner->at;
     if (vertices > left / 6 + 1 || faces > left / 8 + 1)
-        return QL_FAIL(
-            FORMAT,
-            "the header promises %lld vertices and %lld faces, but only %lld bytes follow; the file is "
-            "truncated or its header wrong",
-            (long long)vertices, (long long)faces, (long long)left);
+        return QL_FAIL(FORMAT,
+                       "the header promises %lld vertices and %lld faces, but only %lld bytes follow; the file is "
+                       "truncated or its header wrong",
+                       (long long)vertices, (long long)faces, (long long)left);
     QL_TRY(ql_builder_reserve(builder, vertices, faces));
     QL_TRY(read_vertices(builder, scanner, vertices));
     for (int64_t i = 0; i < faces; ++i) {
@@ -98,7 +100,8 @@ static ql_status read_file(ql_builder *builder, ql_scanner *scanner) {
     return QL_OK;
 }
 
-ql_status ql_read_off(ql_builder *builder, const char *data, size_t size) {
+ql_status ql_read_off(ql_builder *builder, const char *data, size_t size)
+{
     builder->place_name = "line";
     builder->index_base = 0;
     ql_scanner scanner;
@@ -108,7 +111,8 @@ ql_status ql_read_off(ql_builder *builder, const char *data, size_t size) {
     return status;
 }
 
-bool ql_looks_like_off(const char *data, size_t size) {
+bool ql_looks_like_off(const char *data, size_t size)
+{
     ql_scanner scanner;
     ql_scan_open(&scanner, data, size);
     ql_scan_space(&scanner, '#');

@@ -8,19 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-typedef enum ply_type {
-    INT8,
-    UINT8,
-    INT16,
-    UINT16,
-    INT32,
-    UINT32,
-    INT64,
-    UINT64,
-    FLOAT32,
-    FLOAT64,
-    NO_TYPE
-} ply_type;
+typedef enum ply_type { INT8, UINT8, INT16, UINT16, INT32, UINT32, INT64, UINT64, FLOAT32, FLOAT64, NO_TYPE } ply_type;
 
 static const unsigned char TYPE_SIZES[] = {1, 1, 2, 2, 4, 4, 8, 8, 4, 8, 0};
 
@@ -65,13 +53,15 @@ typedef struct ply_file {
 
 /* ---- header ---- */
 
-static ql_status header_error(const ply_file *file, const ql_scanner *at, const char *wanted) {
+static ql_status header_error(const ply_file *file, const ql_scanner *at, const char *wanted)
+{
     char quote[QL_QUOTE_SIZE];
     return QL_FAIL(FORMAT, "line %lld of the header: %s where %s was expected; export the file again",
                    (long long)file->scanner.line, ql_scan_quote(at, quote), wanted);
 }
 
-static ql_status header_type(ply_file *file, ply_type *type) {
+static ql_status header_type(ply_file *file, ply_type *type)
+{
     const char *word;
     ql_scanner start = file->scanner;
     size_t length = ql_scan_word(&file->scanner, &word);
@@ -82,7 +72,8 @@ static ql_status header_type(ply_file *file, ply_type *type) {
     return header_error(file, &start, "a type (char, uchar, short, ushort, int, uint, float, double)");
 }
 
-static ql_status header_format(ply_file *file) {
+static ql_status header_format(ply_file *file)
+{
     const char *word;
     ql_scanner start = file->scanner;
     size_t length = ql_scan_word(&file->scanner, &word);
@@ -97,7 +88,8 @@ static ql_status header_format(ply_file *file) {
     return QL_OK;
 }
 
-static ql_status header_element(ply_file *file) {
+static ql_status header_element(ply_file *file)
+{
     const char *word;
     size_t length = ql_scan_word(&file->scanner, &word);
     ply_element element = {.first = file->property_count};
@@ -106,36 +98,34 @@ static ql_status header_element(ply_file *file) {
     if (length == 0 || !ql_scan_int(&file->scanner, &element.count) || element.count < 0)
         return header_error(file, &start, "the name and number of an element");
     if (file->element_count == MAX_ELEMENTS)
-        return QL_FAIL(FORMAT,
-                       "line %lld of the header: more than %d kinds of elements; export the mesh alone",
+        return QL_FAIL(FORMAT, "line %lld of the header: more than %d kinds of elements; export the mesh alone",
                        (long long)file->scanner.line, MAX_ELEMENTS);
     if (ql_word_is(word, length, "vertex")) element.kind = VERTEX;
     if (ql_word_is(word, length, "face")) element.kind = FACE;
     if (ql_word_is(word, length, "tristrips")) file->has_strips = true;
     for (int e = 0; e < file->element_count; ++e)
         if (element.kind != OTHER && file->elements[e].kind == element.kind)
-            return QL_FAIL(FORMAT,
-                           "line %lld of the header: a second element \"%.*s\"; export the file again",
+            return QL_FAIL(FORMAT, "line %lld of the header: a second element \"%.*s\"; export the file again",
                            (long long)file->scanner.line, (int)length, word);
     file->elements[file->element_count++] = element;
     return QL_OK;
 }
 
-static ply_role property_role(ply_kind kind, bool list, const char *name, size_t length) {
-    if (kind == VERTEX && !list && length == 1 && *name >= 'x' && *name <= 'z')
-        return (ply_role)(X + (*name - 'x'));
+static ply_role property_role(ply_kind kind, bool list, const char *name, size_t length)
+{
+    if (kind == VERTEX && !list && length == 1 && *name >= 'x' && *name <= 'z') return (ply_role)(X + (*name - 'x'));
     bool indices = ql_word_is(name, length, "vertex_indices") || ql_word_is(name, length, "vertex_index");
     return kind == FACE && list && indices ? INDICES : SKIP;
 }
 
-static ql_status header_property(ply_file *file) {
+static ql_status header_property(ply_file *file)
+{
     const char *word;
     ql_scanner start = file->scanner;
     ply_property property = {.count_type = NO_TYPE};
     if (file->element_count == 0) return header_error(file, &start, "an element before its properties");
     if (file->property_count == MAX_PROPERTIES)
-        return QL_FAIL(FORMAT,
-                       "line %lld of the header: more than %d properties; export the mesh without them",
+        return QL_FAIL(FORMAT, "line %lld of the header: more than %d properties; export the mesh without them",
                        (long long)file->scanner.line, MAX_PROPERTIES);
     size_t length = ql_scan_word(&file->scanner, &word);
     if (ql_word_is(word, length, "list"))
@@ -156,7 +146,8 @@ static ql_status header_property(ply_file *file) {
 }
 
 /* The line end of "end_header" is as long as that of the first line, whatever byte the data begins with. */
-static ql_status header_end(ply_file *file) {
+static ql_status header_end(ply_file *file)
+{
     const char *c = file->begin;
     while (*c != '\n' && *c != '\r') ++c;
     int length = c[0] == '\r' && c[1] == '\n' ? 2 : 1;
@@ -168,7 +159,8 @@ static ql_status header_end(ply_file *file) {
     return QL_OK;
 }
 
-static ql_status read_header(ply_file *file) {
+static ql_status read_header(ply_file *file)
+{
     ql_scanner *s = &file->scanner;
     const char *word;
     size_t length = ql_scan_word(s, &word);
@@ -194,7 +186,8 @@ static ql_status read_header(ply_file *file) {
     return header_end(file);
 }
 
-static ql_status check_header(const ply_file *file) {
+static ql_status check_header(const ply_file *file)
+{
     bool vertex = false, face = false;
     for (int e = 0; e < file->element_count; ++e) {
         int found[INDICES + 1] = {0};
@@ -203,21 +196,20 @@ static ql_status check_header(const ply_file *file) {
         if (element->kind == VERTEX) vertex = found[X] == 1 && found[Y] == 1 && found[Z] == 1;
         if (element->kind == FACE) face = found[INDICES] == 1;
     }
-    if (!vertex)
-        return QL_FAIL(FORMAT, "no element \"vertex\" with properties x, y and z; export the file as a mesh");
+    if (!vertex) return QL_FAIL(FORMAT, "no element \"vertex\" with properties x, y and z; export the file as a mesh");
     if (!face && file->has_strips)
         return QL_FAIL(FORMAT, "triangle strips are not read; convert the file to one with faces");
     if (!face)
-        return QL_FAIL(
-            FORMAT,
-            "no element \"face\" with a list vertex_indices; a point cloud must be triangulated first");
+        return QL_FAIL(FORMAT,
+                       "no element \"face\" with a list vertex_indices; a point cloud must be triangulated first");
     return QL_OK;
 }
 
 /* ---- data ---- */
 
 /* A binary value; the caller has checked that it is there. */
-static double decode(const char *at, ply_type type, bool big) {
+static double decode(const char *at, ply_type type, bool big)
+{
     uint64_t word = 0;
     int size = TYPE_SIZES[type];
     for (int k = 0; k < size; ++k) word |= (uint64_t)(unsigned char)at[big ? size - 1 - k : k] << (8 * k);
@@ -225,38 +217,27 @@ static double decode(const char *at, ply_type type, bool big) {
     double real;
     uint32_t low = (uint32_t)word;
     switch (type) {
-    case INT8:
-        return (double)(int8_t)low;
-    case INT16:
-        return (double)(int16_t)low;
-    case INT32:
-        return (double)(int32_t)low;
-    case INT64:
-        return (double)(int64_t)word;
-    case FLOAT32:
-        memcpy(&single, &low, sizeof single);
-        return (double)single;
-    case FLOAT64:
-        memcpy(&real, &word, sizeof real);
-        return real;
-    default:
-        return (double)word;
+    case INT8: return (double)(int8_t)low;
+    case INT16: return (double)(int16_t)low;
+    case INT32: return (double)(int32_t)low;
+    case INT64: return (double)(int64_t)word;
+    case FLOAT32: memcpy(&single, &low, sizeof single); return (double)single;
+    case FLOAT64: memcpy(&real, &word, sizeof real); return real;
+    default: return (double)word;
     }
 }
 
-static ql_status truncated(void) {
-    return QL_FAIL(FORMAT, "the file ends here; it is truncated");
-}
+static ql_status truncated(void) { return QL_FAIL(FORMAT, "the file ends here; it is truncated"); }
 
-static ql_status read_value(ply_file *file, ply_type type, double *value) {
+static ql_status read_value(ply_file *file, ply_type type, double *value)
+{
     ql_scanner *s = &file->scanner;
     if (file->encoding == TEXT) {
         ql_scan_space(s, '\0');
         if (ql_scan_real(s, value)) return QL_OK;
         if (s->at == s->end) return truncated();
         char quote[QL_QUOTE_SIZE];
-        return QL_FAIL(FORMAT, "%s where a finite number was expected; correct or remove it",
-                       ql_scan_quote(s, quote));
+        return QL_FAIL(FORMAT, "%s where a finite number was expected; correct or remove it", ql_scan_quote(s, quote));
     }
     if (s->end - s->at < TYPE_SIZES[type]) return truncated();
     *value = decode(s->at, type, file->encoding == BIG);
@@ -264,7 +245,8 @@ static ql_status read_value(ply_file *file, ply_type type, double *value) {
     return QL_OK;
 }
 
-static ql_status skip_values(ply_file *file, ply_type type, int64_t count) {
+static ql_status skip_values(ply_file *file, ply_type type, int64_t count)
+{
     ql_scanner *s = &file->scanner;
     if (file->encoding != TEXT) {
         if ((s->end - s->at) / TYPE_SIZES[type] < count) return truncated();
@@ -279,7 +261,8 @@ static ql_status skip_values(ply_file *file, ply_type type, int64_t count) {
     return QL_OK;
 }
 
-static ql_status read_length(ply_file *file, ply_type type, int64_t *length) {
+static ql_status read_length(ply_file *file, ply_type type, int64_t *length)
+{
     double value;
     QL_TRY(read_value(file, type, &value));
     if (!(value >= 0.0 && value <= 1e9 && value == floor(value)))
@@ -288,8 +271,8 @@ static ql_status read_length(ply_file *file, ply_type type, int64_t *length) {
     return QL_OK;
 }
 
-static ql_status read_indices(ply_file *file, ply_type type, int64_t length, ql_builder *builder,
-                              int64_t row) {
+static ql_status read_indices(ply_file *file, ply_type type, int64_t length, ql_builder *builder, int64_t row)
+{
     for (int64_t k = 0; k < length; ++k) {
         double value;
         QL_TRY(read_value(file, type, &value));
@@ -300,7 +283,8 @@ static ql_status read_indices(ply_file *file, ply_type type, int64_t length, ql_
     return ql_builder_polygon(builder);
 }
 
-static ql_status read_row(ply_file *file, const ply_element *element, ql_builder *builder, int64_t row) {
+static ql_status read_row(ply_file *file, const ply_element *element, ql_builder *builder, int64_t row)
+{
     double point[3] = {0};
     for (int p = 0; p < element->properties; ++p) {
         const ply_property *property = &file->properties[element->first + p];
@@ -317,7 +301,8 @@ static ql_status read_row(ply_file *file, const ply_element *element, ql_builder
 }
 
 /* The least number of bytes that a row takes. */
-static int64_t row_bytes(const ply_file *file, const ply_element *element) {
+static int64_t row_bytes(const ply_file *file, const ply_element *element)
+{
     int64_t bytes = 0;
     for (int p = 0; p < element->properties; ++p) {
         const ply_property *property = &file->properties[element->first + p];
@@ -329,7 +314,8 @@ static int64_t row_bytes(const ply_file *file, const ply_element *element) {
     return bytes;
 }
 
-static ql_status read_element(ply_file *file, const ply_element *element, ql_builder *builder) {
+static ql_status read_element(ply_file *file, const ply_element *element, ql_builder *builder)
+{
     static const char *const KINDS[] = {"element", "vertex", "face"};
     int64_t bytes = row_bytes(file, element), left = file->scanner.end - file->scanner.at;
     if (bytes == 0) return QL_OK;
@@ -354,7 +340,8 @@ static ql_status read_element(ply_file *file, const ply_element *element, ql_bui
     return QL_OK;
 }
 
-static ql_status read_file(ply_file *file, ql_builder *builder) {
+static ql_status read_file(ply_file *file, ql_builder *builder)
+{
     QL_TRY(read_header(file));
     QL_TRY(check_header(file));
     int wanted = 2;
@@ -365,7 +352,8 @@ static ql_status read_file(ply_file *file, ql_builder *builder) {
     return QL_OK;
 }
 
-ql_status ql_read_ply(ql_builder *builder, const char *data, size_t size) {
+ql_status ql_read_ply(ql_builder *builder, const char *data, size_t size)
+{
     builder->place_name = "face";
     builder->index_base = 0;
     ply_file file = {.begin = data};
@@ -375,6 +363,7 @@ ql_status ql_read_ply(ql_builder *builder, const char *data, size_t size) {
     return status;
 }
 
-bool ql_looks_like_ply(const char *data, size_t size) {
+bool ql_looks_like_ply(const char *data, size_t size)
+{
     return size >= 4 && memcmp(data, "ply", 3) == 0 && (data[3] == '\n' || data[3] == '\r');
 }

@@ -18,7 +18,8 @@ typedef struct weld_table {
     size_t size; /* a power of 2 */
 } weld_table;
 
-static size_t weld_slot(const weld_table *table, const ql_builder *builder, const double point[3]) {
+static size_t weld_slot(const weld_table *table, const ql_builder *builder, const double point[3])
+{
     size_t slot = (size_t)ql_hash_bytes(point, 3 * sizeof *point, 0) & (table->size - 1);
     while (table->slots[slot] != 0 &&
            memcmp(builder->vertices + 3 * (size_t)(table->slots[slot] - 1), point, 3 * sizeof *point) != 0)
@@ -26,7 +27,8 @@ static size_t weld_slot(const weld_table *table, const ql_builder *builder, cons
     return slot;
 }
 
-static ql_status weld_grow(weld_table *table, const ql_builder *builder) {
+static ql_status weld_grow(weld_table *table, const ql_builder *builder)
+{
     weld_table grown = {.size = table->size > 0 ? 2 * table->size : 1024};
     QL_TRY(QL_TAKE(grown.slots, grown.size));
     for (int64_t i = 0; i < builder->vertex_count; ++i)
@@ -36,7 +38,8 @@ static ql_status weld_grow(weld_table *table, const ql_builder *builder) {
     return QL_OK;
 }
 
-static ql_status add_corner(ql_builder *builder, weld_table *table, const double corner[3], int64_t place) {
+static ql_status add_corner(ql_builder *builder, weld_table *table, const double corner[3], int64_t place)
+{
     if (2 * ((size_t)builder->vertex_count + 1) > table->size) QL_TRY(weld_grow(table, builder));
     double point[3];
     for (int k = 0; k < 3; ++k) point[k] = corner[k] + 0.0;
@@ -50,29 +53,30 @@ static ql_status add_corner(ql_builder *builder, weld_table *table, const double
 
 /* ---- binary ---- */
 
-static uint32_t little_u32(const unsigned char *b) {
+static uint32_t little_u32(const unsigned char *b)
+{
     return (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
 }
 
-static double little_float(const unsigned char *b) {
+static double little_float(const unsigned char *b)
+{
     uint32_t word = little_u32(b);
     float value;
     memcpy(&value, &word, sizeof value);
     return (double)value;
 }
 
-static ql_status read_binary(ql_builder *builder, weld_table *table, const char *data, size_t size) {
+static ql_status read_binary(ql_builder *builder, weld_table *table, const char *data, size_t size)
+{
     if (size < STL_HEADER)
-        return QL_FAIL(FORMAT, "%zu bytes are fewer than the header of a binary STL file; export it again",
-                       size);
+        return QL_FAIL(FORMAT, "%zu bytes are fewer than the header of a binary STL file; export it again", size);
     const unsigned char *bytes = (const unsigned char *)data;
     int64_t count = little_u32(bytes + 80), fit = (int64_t)((size - STL_HEADER) / STL_FACET);
     if (count > fit)
-        return QL_FAIL(
-            FORMAT,
-            "the header promises %lld facets, but only %lld fit in the %zu bytes of the file; it is "
-            "truncated or not an STL file",
-            (long long)count, (long long)fit, size);
+        return QL_FAIL(FORMAT,
+                       "the header promises %lld facets, but only %lld fit in the %zu bytes of the file; it is "
+                       "truncated or not an STL file",
+                       (long long)count, (long long)fit, size);
     QL_TRY(ql_builder_reserve(builder, count / 2, count));
     for (int64_t f = 0; f < count; ++f) {
         const unsigned char *facet = bytes + STL_HEADER + STL_FACET * f + 12;
@@ -105,8 +109,8 @@ static const stl_statement STATEMENTS[] = {
 };
 enum { STATEMENT_COUNT = sizeof STATEMENTS / sizeof STATEMENTS[0] };
 
-static ql_status read_statement(ql_builder *builder, weld_table *table, ql_scanner *scanner,
-                                stl_state *state) {
+static ql_status read_statement(ql_builder *builder, weld_table *table, ql_scanner *scanner, stl_state *state)
+{
     char quote[QL_QUOTE_SIZE];
     ql_scanner start = *scanner;
     const char *word;
@@ -115,9 +119,8 @@ static ql_status read_statement(ql_builder *builder, weld_table *table, ql_scann
     for (int i = 0; i < STATEMENT_COUNT && found == NULL; ++i)
         if (ql_word_is(word, length, STATEMENTS[i].word)) found = &STATEMENTS[i];
     if (found == NULL || found->before != *state)
-        return QL_FAIL(FORMAT, "line %lld: %s %s; the file is damaged, export it again",
-                       (long long)start.line, ql_scan_quote(&start, quote),
-                       found == NULL ? "is no statement of STL" : "is out of place here");
+        return QL_FAIL(FORMAT, "line %lld: %s %s; the file is damaged, export it again", (long long)start.line,
+                       ql_scan_quote(&start, quote), found == NULL ? "is no statement of STL" : "is out of place here");
     if (found == &STATEMENTS[0]) {
         double point[3];
         QL_TRY(ql_scan_point(scanner, '\0', point));
@@ -132,7 +135,8 @@ static ql_status read_statement(ql_builder *builder, weld_table *table, ql_scann
     return QL_OK;
 }
 
-static ql_status read_text(ql_builder *builder, weld_table *table, const char *data, size_t size) {
+static ql_status read_text(ql_builder *builder, weld_table *table, const char *data, size_t size)
+{
     ql_scanner scanner;
     ql_scan_open(&scanner, data, size);
     stl_state state = OUTSIDE;
@@ -144,20 +148,22 @@ static ql_status read_text(ql_builder *builder, weld_table *table, const char *d
     }
     ql_scan_close(&scanner);
     if (status == QL_OK && state != OUTSIDE)
-        status = QL_FAIL(
-            FORMAT, "line %lld: the file ends inside a %s; it is truncated (if not, add a line \"endsolid\")",
-            (long long)scanner.line, state == IN_SOLID ? "solid" : "facet");
+        status =
+            QL_FAIL(FORMAT, "line %lld: the file ends inside a %s; it is truncated (if not, add a line \"endsolid\")",
+                    (long long)scanner.line, state == IN_SOLID ? "solid" : "facet");
     return status;
 }
 
 /* ---- which of the two ---- */
 
-static bool size_is_binary(const char *data, size_t size) {
+static bool size_is_binary(const char *data, size_t size)
+{
     if (size < STL_HEADER) return false;
     return size == STL_HEADER + (size_t)STL_FACET * little_u32((const unsigned char *)data + 80);
 }
 
-static bool begins_as_text(const char *data, size_t size) {
+static bool begins_as_text(const char *data, size_t size)
+{
     ql_scanner scanner;
     ql_scan_open(&scanner, data, size);
     ql_scan_space(&scanner, '\0');
@@ -167,21 +173,21 @@ static bool begins_as_text(const char *data, size_t size) {
     ql_scan_next_line(&scanner);
     ql_scan_space(&scanner, '\0');
     length = ql_scan_word(&scanner, &word);
-    return scanner.at == scanner.end || ql_word_is(word, length, "facet") ||
-           ql_word_is(word, length, "endsolid");
+    return scanner.at == scanner.end || ql_word_is(word, length, "facet") || ql_word_is(word, length, "endsolid");
 }
 
-ql_status ql_read_stl(ql_builder *builder, const char *data, size_t size) {
+ql_status ql_read_stl(ql_builder *builder, const char *data, size_t size)
+{
     bool text = !size_is_binary(data, size) && begins_as_text(data, size);
     builder->place_name = text ? "line" : "facet";
     builder->index_base = 0;
     weld_table table = {0};
-    ql_status status =
-        text ? read_text(builder, &table, data, size) : read_binary(builder, &table, data, size);
+    ql_status status = text ? read_text(builder, &table, data, size) : read_binary(builder, &table, data, size);
     ql_free(table.slots);
     return status;
 }
 
-bool ql_looks_like_stl(const char *data, size_t size) {
+bool ql_looks_like_stl(const char *data, size_t size)
+{
     return size_is_binary(data, size) || begins_as_text(data, size);
 }

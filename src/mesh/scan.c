@@ -12,37 +12,33 @@
 
 __extension__ typedef unsigned __int128 wide;
 
-void ql_scan_open(ql_scanner *scanner, const char *data, size_t size) {
+void ql_scan_open(ql_scanner *scanner, const char *data, size_t size)
+{
     *scanner = (ql_scanner){.at = data, .end = data + size, .line = 1};
 }
 
-void ql_scan_close(ql_scanner *scanner) {
+void ql_scan_close(ql_scanner *scanner)
+{
     if (scanner->c_locale != (locale_t)0) freelocale(scanner->c_locale);
     scanner->c_locale = (locale_t)0;
 }
 
-static bool is_blank(char c) {
-    return c == ' ' || c == '\t' || c == '\v' || c == '\f';
-}
-static bool is_line_end(char c) {
-    return c == '\n' || c == '\r';
-}
-static bool is_space(char c) {
-    return is_blank(c) || is_line_end(c);
-}
-static bool is_digit(char c) {
-    return c >= '0' && c <= '9';
-}
+static bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\v' || c == '\f'; }
+static bool is_line_end(char c) { return c == '\n' || c == '\r'; }
+static bool is_space(char c) { return is_blank(c) || is_line_end(c); }
+static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 /* Length of the line end at c: 0 (none), 1 or 2. */
-static int line_end_length(const char *c, const char *end) {
+static int line_end_length(const char *c, const char *end)
+{
     if (c == end) return 0;
     if (*c == '\n') return 1;
     if (*c != '\r') return 0;
     return c + 1 < end && c[1] == '\n' ? 2 : 1;
 }
 
-void ql_scan_blanks(ql_scanner *scanner) {
+void ql_scan_blanks(ql_scanner *scanner)
+{
     const char *c = scanner->at, *end = scanner->end;
     for (;;) {
         while (c < end && is_blank(*c)) ++c;
@@ -55,7 +51,8 @@ void ql_scan_blanks(ql_scanner *scanner) {
     scanner->at = c;
 }
 
-void ql_scan_next_line(ql_scanner *scanner) {
+void ql_scan_next_line(ql_scanner *scanner)
+{
     const char *c = scanner->at, *end = scanner->end;
     while (c < end && !is_line_end(*c)) ++c;
     int length = line_end_length(c, end);
@@ -63,7 +60,8 @@ void ql_scan_next_line(ql_scanner *scanner) {
     scanner->at = c + length;
 }
 
-void ql_scan_space(ql_scanner *scanner, char comment) {
+void ql_scan_space(ql_scanner *scanner, char comment)
+{
     for (;;) {
         while (scanner->at < scanner->end && is_blank(*scanner->at)) ++scanner->at;
         if (scanner->at == scanner->end) return;
@@ -72,11 +70,10 @@ void ql_scan_space(ql_scanner *scanner, char comment) {
     }
 }
 
-bool ql_scan_at_line_end(const ql_scanner *scanner) {
-    return scanner->at == scanner->end || is_line_end(*scanner->at);
-}
+bool ql_scan_at_line_end(const ql_scanner *scanner) { return scanner->at == scanner->end || is_line_end(*scanner->at); }
 
-size_t ql_scan_word(ql_scanner *scanner, const char **word) {
+size_t ql_scan_word(ql_scanner *scanner, const char **word)
+{
     ql_scan_blanks(scanner);
     const char *c = scanner->at;
     *word = c;
@@ -85,7 +82,8 @@ size_t ql_scan_word(ql_scanner *scanner, const char **word) {
     return (size_t)(c - *word);
 }
 
-bool ql_word_is(const char *word, size_t length, const char *text) {
+bool ql_word_is(const char *word, size_t length, const char *text)
+{
     for (size_t i = 0; i < length; ++i) {
         char c = word[i];
         if (c >= 'A' && c <= 'Z') c = (char)(c - 'A' + 'a');
@@ -94,7 +92,8 @@ bool ql_word_is(const char *word, size_t length, const char *text) {
     return text[length] == '\0';
 }
 
-const char *ql_scan_quote(const ql_scanner *scanner, char out[QL_QUOTE_SIZE]) {
+const char *ql_scan_quote(const ql_scanner *scanner, char out[QL_QUOTE_SIZE])
+{
     const char *c = scanner->at;
     while (c < scanner->end && is_blank(*c)) ++c;
     if (c == scanner->end) return strcpy(out, "the end of the file");
@@ -116,7 +115,8 @@ typedef struct decimal {
     bool negative, cut; /* cut: digits other than 0 were dropped */
 } decimal;
 
-static const char *decimal_digits(decimal *d, const char *c, const char *end, int *digits, int step) {
+static const char *decimal_digits(decimal *d, const char *c, const char *end, int *digits, int step)
+{
     for (; c < end && is_digit(*c); ++c) {
         if (*digits < 19) {
             d->mantissa = d->mantissa * 10 + (uint64_t)(*c - '0');
@@ -132,7 +132,8 @@ static const char *decimal_digits(decimal *d, const char *c, const char *end, in
 
 /* The decimal number at c; returns the end of it or NULL. The exponent saturates far outside the range of a
  * double. */
-static const char *decimal_parse(decimal *d, const char *c, const char *end) {
+static const char *decimal_parse(decimal *d, const char *c, const char *end)
+{
     *d = (decimal){0};
     if (c < end && (*c == '-' || *c == '+')) d->negative = *c++ == '-';
     int digits = 0;
@@ -186,7 +187,8 @@ static const uint64_t POWERS_10[20] = {
  * For e < 0 the quotient (m 2^s) / 10^-e, with s such that the numerator fills 128 bits, has at least 64
  * bits; the last one is made sticky by the remainder, so that the conversion to double rounds as the exact
  * value would. */
-static double decimal_exact(uint64_t m, int e) {
+static double decimal_exact(uint64_t m, int e)
+{
     if (e >= 0) return (double)((wide)m * POWERS_10[e]);
     int shift = 64 + __builtin_clzll(m); /* numerator has its top bit at 2^127 */
     wide numerator = (wide)m << shift, divisor = POWERS_10[-e];
@@ -195,7 +197,8 @@ static double decimal_exact(uint64_t m, int e) {
     return ldexp((double)quotient, -shift);
 }
 
-static double decimal_by_strtod(ql_scanner *scanner, const char *begin, const char *end) {
+static double decimal_by_strtod(ql_scanner *scanner, const char *begin, const char *end)
+{
     char text[512];
     size_t length = (size_t)(end - begin);
     if (length >= sizeof text) return HUGE_VAL; /* no coordinate has that many digits */
@@ -206,7 +209,8 @@ static double decimal_by_strtod(ql_scanner *scanner, const char *begin, const ch
     return strtod_l(text, NULL, scanner->c_locale);
 }
 
-bool ql_scan_real(ql_scanner *scanner, double *value) {
+bool ql_scan_real(ql_scanner *scanner, double *value)
+{
     static const double POWERS[23] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
                                       1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
     ql_scan_blanks(scanner);
@@ -229,7 +233,8 @@ bool ql_scan_real(ql_scanner *scanner, double *value) {
     return true;
 }
 
-bool ql_scan_int_prefix(ql_scanner *scanner, int64_t *value) {
+bool ql_scan_int_prefix(ql_scanner *scanner, int64_t *value)
+{
     const char *c = scanner->at, *end = scanner->end;
     bool negative = false;
     if (c < end && (*c == '-' || *c == '+')) negative = *c++ == '-';
@@ -244,7 +249,8 @@ bool ql_scan_int_prefix(ql_scanner *scanner, int64_t *value) {
     return true;
 }
 
-bool ql_scan_int(ql_scanner *scanner, int64_t *value) {
+bool ql_scan_int(ql_scanner *scanner, int64_t *value)
+{
     ql_scan_blanks(scanner);
     const char *begin = scanner->at;
     if (!ql_scan_int_prefix(scanner, value)) return false;
@@ -253,14 +259,15 @@ bool ql_scan_int(ql_scanner *scanner, int64_t *value) {
     return false;
 }
 
-ql_status ql_scan_point(ql_scanner *scanner, char comment, double point[3]) {
+ql_status ql_scan_point(ql_scanner *scanner, char comment, double point[3])
+{
     for (int k = 0; k < 3; ++k) {
         if (comment != '\0') ql_scan_space(scanner, comment);
         if (ql_scan_real(scanner, &point[k])) continue;
         char quote[QL_QUOTE_SIZE];
-        return QL_FAIL(
-            FORMAT, "line %lld: coordinate %c is %s where a finite number was expected; correct or remove it",
-            (long long)scanner->line, "xyz"[k], ql_scan_quote(scanner, quote));
+        return QL_FAIL(FORMAT,
+                       "line %lld: coordinate %c is %s where a finite number was expected; correct or remove it",
+                       (long long)scanner->line, "xyz"[k], ql_scan_quote(scanner, quote));
     }
     return QL_OK;
 }

@@ -8,12 +8,14 @@
 
 #include <stdlib.h>
 
-static int compare_u64(const void *a, const void *b) {
+static int compare_u64(const void *a, const void *b)
+{
     uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
     return (x > y) - (x < y);
 }
 
-static void sort_u64(uint64_t *keys, size_t count) {
+static void sort_u64(uint64_t *keys, size_t count)
+{
     if (count > 32) {
         qsort(keys, count, sizeof *keys, compare_u64);
         return;
@@ -27,13 +29,15 @@ static void sort_u64(uint64_t *keys, size_t count) {
 }
 
 /* Faces that name a vertex twice have no edges. */
-static bool face_has_edges(const int32_t *corner) {
+static bool face_has_edges(const int32_t *corner)
+{
     return corner[0] != corner[1] && corner[1] != corner[2] && corner[2] != corner[0];
 }
 
 /* Half-edges as keys (larger vertex << 32 | half-edge), grouped by smaller vertex; ptr has vertex_count + 1
  * entries. */
-static void deal_halfedges(const ql_mesh *mesh, int64_t *ptr, uint64_t *keys) {
+static void deal_halfedges(const ql_mesh *mesh, int64_t *ptr, uint64_t *keys)
+{
     for (int pass = 0; pass < 2; ++pass) {
         for (int32_t f = 0; f < mesh->face_count; ++f) {
             const int32_t *corner = mesh->faces + 3 * (size_t)f;
@@ -50,22 +54,22 @@ static void deal_halfedges(const ql_mesh *mesh, int64_t *ptr, uint64_t *keys) {
         if (pass == 0)
             for (int32_t v = 0; v < mesh->vertex_count; ++v) ptr[v + 1] += ptr[v];
     }
-    for (int32_t v = mesh->vertex_count; v > 0; --v)
-        ptr[v] = ptr[v - 1]; /* dealing moved every start to its end */
+    for (int32_t v = mesh->vertex_count; v > 0; --v) ptr[v] = ptr[v - 1]; /* dealing moved every start to its end */
     ptr[0] = 0;
 }
 
-static int32_t sort_and_count(const ql_mesh *mesh, const int64_t *ptr, uint64_t *keys) {
+static int32_t sort_and_count(const ql_mesh *mesh, const int64_t *ptr, uint64_t *keys)
+{
     int32_t edges = 0;
     for (int32_t v = 0; v < mesh->vertex_count; ++v) {
         sort_u64(keys + ptr[v], (size_t)(ptr[v + 1] - ptr[v]));
-        for (int64_t i = ptr[v]; i < ptr[v + 1]; ++i)
-            edges += i == ptr[v] || keys[i] >> 32 != keys[i - 1] >> 32;
+        for (int64_t i = ptr[v]; i < ptr[v + 1]; ++i) edges += i == ptr[v] || keys[i] >> 32 != keys[i - 1] >> 32;
     }
     return edges;
 }
 
-static void fill_edges(ql_topology *topology, const ql_mesh *mesh, const int64_t *ptr, const uint64_t *keys) {
+static void fill_edges(ql_topology *topology, const ql_mesh *mesh, const int64_t *ptr, const uint64_t *keys)
+{
     int32_t edge = -1;
     for (int32_t v = 0; v < mesh->vertex_count; ++v) {
         for (int64_t i = ptr[v]; i < ptr[v + 1]; ++i) {
@@ -89,7 +93,8 @@ static void fill_edges(ql_topology *topology, const ql_mesh *mesh, const int64_t
     }
 }
 
-static ql_status build(ql_topology *topology, const ql_mesh *mesh, int64_t *ptr, uint64_t *keys) {
+static ql_status build(ql_topology *topology, const ql_mesh *mesh, int64_t *ptr, uint64_t *keys)
+{
     size_t halfedges = 3 * (size_t)mesh->face_count;
     deal_halfedges(mesh, ptr, keys);
     topology->edge_count = sort_and_count(mesh, ptr, keys);
@@ -103,7 +108,8 @@ static ql_status build(ql_topology *topology, const ql_mesh *mesh, int64_t *ptr,
     return QL_OK;
 }
 
-ql_status ql_topology_build(ql_topology *topology, const ql_mesh *mesh) {
+ql_status ql_topology_build(ql_topology *topology, const ql_mesh *mesh)
+{
     *topology = (ql_topology){0};
     int64_t *ptr = NULL;
     uint64_t *keys = NULL;
@@ -116,7 +122,8 @@ ql_status ql_topology_build(ql_topology *topology, const ql_mesh *mesh) {
     return status;
 }
 
-void ql_topology_destroy(ql_topology *topology) {
+void ql_topology_destroy(ql_topology *topology)
+{
     if (topology == NULL) return;
     ql_free(topology->edge_of);
     ql_free(topology->edge_vertices);

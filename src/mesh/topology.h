@@ -13,11 +13,11 @@ enum { QL_NO_HALFEDGE = -1 };
 
 typedef struct ql_topology {
     int32_t edge_count;
-    int32_t *edge_of;       /* 3F: undirected edge of a half-edge; -1 in a face that repeats a vertex */
-    int32_t *edge_vertices; /* edge_count x 2, smaller index first */
-    int32_t *edge_ptr;      /* edge_count + 1: CSR into edge_halfedges */
-    int32_t *edge_halfedges;/* the half-edges on each edge, ascending */
-    int32_t *opposite;      /* 3F: the other half-edge where exactly two faces share the edge (whatever their
+    int32_t *edge_of;        /* 3F: undirected edge of a half-edge; -1 in a face that repeats a vertex */
+    int32_t *edge_vertices;  /* edge_count x 2, smaller index first */
+    int32_t *edge_ptr;       /* edge_count + 1: CSR into edge_halfedges */
+    int32_t *edge_halfedges; /* the half-edges on each edge, ascending */
+    int32_t *opposite;       /* 3F: the other half-edge where exactly two faces share the edge (whatever their
                                orientation), else QL_NO_HALFEDGE */
 } ql_topology;
 

@@ -16,7 +16,8 @@ typedef struct text_buffer {
 enum { HEADER_BYTES = 512, VERTEX_BYTES = 80, FACE_BYTES = 48 };
 
 /* Shortest of 15 to 17 digits that gives the number back; the decimal point is one in every locale. */
-static int put_real(char *out, size_t size, double value) {
+static int put_real(char *out, size_t size, double value)
+{
     int length = 0;
     for (int digits = 15; digits <= 17; ++digits) {
         length = snprintf(out, size, "%.*g", digits, value);
@@ -29,43 +30,48 @@ static int put_real(char *out, size_t size, double value) {
     return length;
 }
 
-static void put_vertex(text_buffer *buffer, const char *prefix, const double *point) {
+static void put_vertex(text_buffer *buffer, const char *prefix, const double *point)
+{
     char number[3][32];
     for (int k = 0; k < 3; ++k) (void)put_real(number[k], sizeof number[k], point[k]);
-    buffer->used += (size_t)snprintf(buffer->text + buffer->used, buffer->size - buffer->used, "%s%s %s %s\n",
-                                     prefix, number[0], number[1], number[2]);
+    buffer->used += (size_t)snprintf(buffer->text + buffer->used, buffer->size - buffer->used, "%s%s %s %s\n", prefix,
+                                     number[0], number[1], number[2]);
 }
 
-static void put_face(text_buffer *buffer, const char *prefix, const int32_t *face, int base) {
-    buffer->used += (size_t)snprintf(buffer->text + buffer->used, buffer->size - buffer->used, "%s%d %d %d\n",
-                                     prefix, face[0] + base, face[1] + base, face[2] + base);
+static void put_face(text_buffer *buffer, const char *prefix, const int32_t *face, int base)
+{
+    buffer->used += (size_t)snprintf(buffer->text + buffer->used, buffer->size - buffer->used, "%s%d %d %d\n", prefix,
+                                     face[0] + base, face[1] + base, face[2] + base);
 }
 
-static void put_text_mesh(text_buffer *buffer, const ql_mesh *mesh, const char *vertex_prefix,
-                          const char *face_prefix, int base) {
-    for (int32_t v = 0; v < mesh->vertex_count; ++v)
-        put_vertex(buffer, vertex_prefix, mesh->vertices + 3 * (size_t)v);
-    for (int32_t f = 0; f < mesh->face_count; ++f)
-        put_face(buffer, face_prefix, mesh->faces + 3 * (size_t)f, base);
+static void put_text_mesh(text_buffer *buffer, const ql_mesh *mesh, const char *vertex_prefix, const char *face_prefix,
+                          int base)
+{
+    for (int32_t v = 0; v < mesh->vertex_count; ++v) put_vertex(buffer, vertex_prefix, mesh->vertices + 3 * (size_t)v);
+    for (int32_t f = 0; f < mesh->face_count; ++f) put_face(buffer, face_prefix, mesh->faces + 3 * (size_t)f, base);
 }
 
-static void put_little(text_buffer *buffer, uint64_t word, int size) {
+static void put_little(text_buffer *buffer, uint64_t word, int size)
+{
     for (int k = 0; k < size; ++k) buffer->text[buffer->used++] = (char)(unsigned char)(word >> (8 * k));
 }
 
-static void put_obj(text_buffer *buffer, const ql_mesh *mesh) {
-    buffer->used += (size_t)snprintf(buffer->text, buffer->size, "# %d vertices, %d faces\n",
-                                     mesh->vertex_count, mesh->face_count);
+static void put_obj(text_buffer *buffer, const ql_mesh *mesh)
+{
+    buffer->used +=
+        (size_t)snprintf(buffer->text, buffer->size, "# %d vertices, %d faces\n", mesh->vertex_count, mesh->face_count);
     put_text_mesh(buffer, mesh, "v ", "f ", 1);
 }
 
-static void put_off(text_buffer *buffer, const ql_mesh *mesh) {
+static void put_off(text_buffer *buffer, const ql_mesh *mesh)
+{
     buffer->used +=
         (size_t)snprintf(buffer->text, buffer->size, "OFF\n%d %d 0\n", mesh->vertex_count, mesh->face_count);
     put_text_mesh(buffer, mesh, "", "3 ", 0);
 }
 
-static void put_ply(text_buffer *buffer, const ql_mesh *mesh) {
+static void put_ply(text_buffer *buffer, const ql_mesh *mesh)
+{
     buffer->used += (size_t)snprintf(buffer->text, buffer->size,
                                      "ply\nformat binary_little_endian 1.0\nelement vertex %d\n"
                                      "property double x\nproperty double y\nproperty double z\n"
@@ -82,7 +88,8 @@ static void put_ply(text_buffer *buffer, const ql_mesh *mesh) {
     }
 }
 
-ql_status ql_mesh_write(const ql_mesh *mesh, const char *path) {
+ql_status ql_mesh_write(const ql_mesh *mesh, const char *path)
+{
     static const struct {
         const char *extension;
         void (*put)(text_buffer *buffer, const ql_mesh *mesh);
@@ -96,7 +103,7 @@ ql_status ql_mesh_write(const ql_mesh *mesh, const char *path) {
         WRITERS[i].put(&buffer, mesh);
         ql_status status = ql_file_write_whole(path, buffer.text, buffer.used);
         ql_free(buffer.text);
-        return QL_CHAIN(status, "writing %s", path);
+        return status;
     }
     return QL_FAIL(USAGE, "cannot write a mesh to %s: its name must end in .obj, .ply or .off", path);
 }
