@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-ql_status ql_comm_agree(ql_comm *comm, ql_status mine) {
+ql_status ql_comm_agree(ql_comm *comm, ql_status mine)
+{
     int32_t own = (int32_t)mine, *all = NULL;
     QL_TRY(QL_TAKE(all, comm->size));
     ql_status status = comm->kind->allgather(comm, &own, all, sizeof own);
@@ -20,16 +21,17 @@ ql_status ql_comm_agree(ql_comm *comm, ql_status mine) {
     ql_free(all);
     if (status != QL_OK) return status;
     if (worst == (int32_t)mine) return mine; /* keeps the text of our own error */
-    return ql_error_set((ql_status)worst, __FILE__, __LINE__, "rank %d: %s", at,
-                        ql_status_text((ql_status)worst));
+    return ql_error_set((ql_status)worst, __FILE__, __LINE__, "rank %d: %s", at, ql_status_text((ql_status)worst));
 }
 
-void ql_comm_destroy(ql_comm *comm) {
+void ql_comm_destroy(ql_comm *comm)
+{
     if (comm != NULL) comm->kind->destroy(comm);
 }
 
 /* Value of a positive decimal number in the environment, 0 when there is none. */
-static int environment_number(const char *name) {
+static int environment_number(const char *name)
+{
     const char *text = getenv(name);
     char *end;
     if (text == NULL) return 0;
@@ -38,7 +40,8 @@ static int environment_number(const char *name) {
 }
 
 /* A batch script has SLURM_NTASKS but is one process: only a task of a step has SLURM_STEP_NUM_TASKS. */
-int ql_comm_announced_size(void) {
+int ql_comm_announced_size(void)
+{
     static const char *const names[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PALS_SIZE", "FLUX_JOB_SIZE"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; ++i) {
         int size = environment_number(names[i]);

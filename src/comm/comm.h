@@ -43,7 +43,7 @@ struct ql_comm {
     const ql_comm_class *kind;
     int rank, size;             /* in this communicator */
     int local_rank, local_size; /* among the ranks on this node */
-    bool threads; /* post and poll may run on one thread while another one is in a collective function */
+    bool threads;               /* post and poll may run on one thread while another one is in a collective function */
 };
 
 /* Collective: the worst (largest) status of all ranks, so that all take the same way. */

@@ -13,33 +13,39 @@ typedef struct self_comm {
     int64_t count, capacity;
 } self_comm;
 
-static ql_status self_barrier(ql_comm *comm) {
+static ql_status self_barrier(ql_comm *comm)
+{
     (void)comm;
     return QL_OK;
 }
 
-static ql_status self_broadcast(ql_comm *comm, void *data, size_t bytes, int root) {
+static ql_status self_broadcast(ql_comm *comm, void *data, size_t bytes, int root)
+{
     (void)comm, (void)data, (void)bytes, (void)root;
     return QL_OK;
 }
 
-static ql_status self_allgather(ql_comm *comm, const void *mine, void *all, size_t bytes_each) {
+static ql_status self_allgather(ql_comm *comm, const void *mine, void *all, size_t bytes_each)
+{
     (void)comm;
     memmove(all, mine, bytes_each);
     return QL_OK;
 }
 
-static ql_status self_sum_int(ql_comm *comm, int64_t *values, int count) {
+static ql_status self_sum_int(ql_comm *comm, int64_t *values, int count)
+{
     (void)comm, (void)values, (void)count;
     return QL_OK;
 }
 
-static ql_status self_sum_real(ql_comm *comm, double *values, int count) {
+static ql_status self_sum_real(ql_comm *comm, double *values, int count)
+{
     (void)comm, (void)values, (void)count;
     return QL_OK;
 }
 
-static ql_status append(self_comm *self, const ql_message *message) {
+static ql_status append(self_comm *self, const ql_message *message)
+{
     if (self->count == self->capacity) {
         int64_t larger = self->capacity == 0 ? 8 : 2 * self->capacity;
         ql_message *grown = ql_memory_resize(self->waiting, (size_t)larger, sizeof *grown);
@@ -51,7 +57,8 @@ static ql_status append(self_comm *self, const ql_message *message) {
     return QL_OK;
 }
 
-static ql_status self_post(ql_comm *comm, const ql_message *message) {
+static ql_status self_post(ql_comm *comm, const ql_message *message)
+{
     self_comm *self = (self_comm *)comm;
     (void)pthread_mutex_lock(&self->mutex);
     ql_status status = append(self, message);
@@ -59,7 +66,8 @@ static ql_status self_post(ql_comm *comm, const ql_message *message) {
     return status;
 }
 
-static ql_status self_poll(ql_comm *comm, ql_message *message, bool *arrived) {
+static ql_status self_poll(ql_comm *comm, ql_message *message, bool *arrived)
+{
     self_comm *self = (self_comm *)comm;
     (void)pthread_mutex_lock(&self->mutex);
     *arrived = self->count > 0;
@@ -71,7 +79,8 @@ static ql_status self_poll(ql_comm *comm, ql_message *message, bool *arrived) {
     return QL_OK;
 }
 
-static void self_destroy(ql_comm *comm) {
+static void self_destroy(ql_comm *comm)
+{
     self_comm *self = (self_comm *)comm;
     (void)pthread_mutex_destroy(&self->mutex);
     ql_free(self->waiting);
@@ -83,7 +92,8 @@ static const ql_comm_class self_class = {
     self_sum_real, self_post,    self_poll,      self_destroy,
 };
 
-ql_status ql_comm_self(ql_comm **comm) {
+ql_status ql_comm_self(ql_comm **comm)
+{
     self_comm *self;
     QL_TRY(QL_TAKE(self, 1));
     if (pthread_mutex_init(&self->mutex, NULL) != 0) {

@@ -15,7 +15,8 @@
 
 enum { NESTING_MAX = 8 };
 
-void ql_collection_destroy(ql_collection *collection) {
+void ql_collection_destroy(ql_collection *collection)
+{
     if (collection == NULL) return;
     for (int64_t i = 0; i < collection->count; ++i) {
         ql_free(collection->items[i].path);
@@ -25,7 +26,8 @@ void ql_collection_destroy(ql_collection *collection) {
     *collection = (ql_collection){0};
 }
 
-static ql_status append(ql_collection *collection, const char *path, const char *set, int64_t bytes) {
+static ql_status append(ql_collection *collection, const char *path, const char *set, int64_t bytes)
+{
     if (collection->count == collection->capacity) {
         int64_t larger = collection->capacity == 0 ? 64 : 2 * collection->capacity;
         ql_collection_item *grown = ql_memory_resize(collection->items, (size_t)larger, sizeof *grown);
@@ -45,18 +47,18 @@ static ql_status append(ql_collection *collection, const char *path, const char 
 
 /* ---- folders ---- */
 
-static int by_name(const FTSENT **a, const FTSENT **b) {
-    return strcmp((*a)->fts_name, (*b)->fts_name);
-}
+static int by_name(const FTSENT **a, const FTSENT **b) { return strcmp((*a)->fts_name, (*b)->fts_name); }
 
 /* Results of an earlier run below an input folder are no inputs. */
-static bool is_run_directory(const char *path) {
+static bool is_run_directory(const char *path)
+{
     char part[QL_PATH_SIZE];
     return ql_path_join(part, path, "run.yaml") == QL_OK && ql_path_exists(part) &&
            ql_path_join(part, path, "meshes") == QL_OK && ql_path_is_directory(part);
 }
 
-static ql_status visit_entry(ql_collection *collection, FTS *walk, FTSENT *entry, const char *set) {
+static ql_status visit_entry(ql_collection *collection, FTS *walk, FTSENT *entry, const char *set)
+{
     bool hidden = entry->fts_level > 0 && entry->fts_name[0] == '.';
     switch (entry->fts_info) {
     case FTS_D:
@@ -67,14 +69,13 @@ static ql_status visit_entry(ql_collection *collection, FTS *walk, FTSENT *entry
         return append(collection, entry->fts_path, set, (int64_t)entry->fts_statp->st_size);
     case FTS_DNR:
     case FTS_ERR:
-    case FTS_NS:
-        return QL_FAIL(USAGE, "%s: %s", entry->fts_path, strerror(entry->fts_errno));
-    default: /* directories left, cycles, sockets, dangling links */
-        return QL_OK;
+    case FTS_NS: return QL_FAIL(USAGE, "%s: %s", entry->fts_path, strerror(entry->fts_errno));
+    default: /* directories left, cycles, sockets, dangling links */ return QL_OK;
     }
 }
 
-static ql_status add_folder(ql_collection *collection, const char *path, const char *set) {
+static ql_status add_folder(ql_collection *collection, const char *path, const char *set)
+{
     int64_t before = collection->count;
     size_t length = strlen(path);
     char *root = ql_memory_string(path);
@@ -96,15 +97,15 @@ static ql_status add_folder(ql_collection *collection, const char *path, const c
     if (walk != NULL) (void)fts_close(walk);
     ql_free(root);
     if (status == QL_OK && collection->count == before)
-        return QL_FAIL(USAGE, "%s: no mesh in this folder or below; readable are .obj, .ply, .off and .stl",
-                       path);
+        return QL_FAIL(USAGE, "%s: no mesh in this folder or below; readable are .obj, .ply, .off and .stl", path);
     return status;
 }
 
 /* ---- list files ---- */
 
 /* Path `name` as it counts from the folder of `file`. */
-ql_status ql_collection_beside(char out[QL_PATH_SIZE], const char *file, const char *name) {
+ql_status ql_collection_beside(char out[QL_PATH_SIZE], const char *file, const char *name)
+{
     const char *slash = strrchr(file, '/');
     if (name[0] == '/' || slash == NULL) {
         if (snprintf(out, QL_PATH_SIZE, "%s", name) >= QL_PATH_SIZE)
@@ -116,15 +117,16 @@ ql_status ql_collection_beside(char out[QL_PATH_SIZE], const char *file, const c
     return QL_OK;
 }
 
-static char *trim(char *line) {
+static char *trim(char *line)
+{
     line += strspn(line, " \t");
     size_t length = strlen(line);
     while (length > 0 && strchr(" \t\r", line[length - 1]) != NULL) line[--length] = '\0';
     return line;
 }
 
-static ql_status add_line(ql_collection *collection, const char *list, int64_t number, const char *line,
-                          int nesting) {
+static ql_status add_line(ql_collection *collection, const char *list, int64_t number, const char *line, int nesting)
+{
     char path[QL_PATH_SIZE];
     bool is_list = line[0] == '@';
     ql_status status = ql_collection_beside(path, list, line + is_list);
@@ -136,7 +138,8 @@ static ql_status add_line(ql_collection *collection, const char *list, int64_t n
     return QL_CHAIN(status, "%s:%lld", list, (long long)number);
 }
 
-static ql_status add_list(ql_collection *collection, const char *path, int nesting) {
+static ql_status add_list(ql_collection *collection, const char *path, int nesting)
+{
     char *text = NULL;
     size_t size = 0;
     if (!ql_path_exists(path)) return QL_FAIL(USAGE, "%s: no such list file", path);
@@ -160,16 +163,16 @@ static ql_status add_list(ql_collection *collection, const char *path, int nesti
 
 /* ---- any input ---- */
 
-static bool has_extension(const char *path, const char *extension) {
+static bool has_extension(const char *path, const char *extension)
+{
     size_t length = strlen(path), tail = strlen(extension);
     return length > tail && strcmp(path + length - tail, extension) == 0;
 }
 
-ql_status ql_collection_add_input(ql_collection *collection, const char *input, const char *set,
-                                  int nesting) {
+ql_status ql_collection_add_input(ql_collection *collection, const char *input, const char *set, int nesting)
+{
     struct stat info;
-    if (nesting > NESTING_MAX)
-        return QL_FAIL(USAGE, "%s: lists within lists, more than %d deep", input, NESTING_MAX);
+    if (nesting > NESTING_MAX) return QL_FAIL(USAGE, "%s: lists within lists, more than %d deep", input, NESTING_MAX);
     if (input[0] == '@') return add_list(collection, input + 1, nesting);
     if (stat(input, &info) != 0)
         return QL_FAIL(USAGE, "%s: %s", input,
@@ -188,27 +191,31 @@ typedef struct identity {
     int64_t index;
 } identity;
 
-static int compare_identities(const void *a, const void *b) {
+static int compare_identities(const void *a, const void *b)
+{
     const identity *x = a, *y = b;
     if (x->device != y->device) return x->device < y->device ? -1 : 1;
     if (x->inode != y->inode) return x->inode < y->inode ? -1 : 1;
     return x->index < y->index ? -1 : x->index > y->index;
 }
 
-static void drop(ql_collection_item *item) {
+static void drop(ql_collection_item *item)
+{
     ql_free(item->path);
     ql_free(item->set);
     *item = (ql_collection_item){0};
 }
 
-static void close_gaps(ql_collection *collection) {
+static void close_gaps(ql_collection *collection)
+{
     int64_t kept = 0;
     for (int64_t i = 0; i < collection->count; ++i)
         if (collection->items[i].path != NULL) collection->items[kept++] = collection->items[i];
     collection->count = kept;
 }
 
-static ql_status drop_repetitions(ql_collection *collection) {
+static ql_status drop_repetitions(ql_collection *collection)
+{
     identity *all;
     QL_TRY(QL_TAKE(all, collection->count));
     for (int64_t i = 0; i < collection->count; ++i) {
@@ -227,8 +234,7 @@ static ql_status drop_repetitions(ql_collection *collection) {
             first = i;
             continue;
         }
-        ql_collection_item *kept = &collection->items[all[first].index],
-                           *again = &collection->items[all[i].index];
+        ql_collection_item *kept = &collection->items[all[first].index], *again = &collection->items[all[i].index];
         if (again->set[0] != '\0') {
             char *set = kept->set;
             kept->set = again->set;
@@ -241,7 +247,8 @@ static ql_status drop_repetitions(ql_collection *collection) {
     return QL_OK;
 }
 
-ql_status ql_collection_add(ql_collection *collection, const char *input) {
+ql_status ql_collection_add(ql_collection *collection, const char *input)
+{
     QL_TRY(ql_collection_add_input(collection, input, "", 0));
     return drop_repetitions(collection);
 }
@@ -252,13 +259,15 @@ typedef struct sized {
     int64_t bytes, index;
 } sized;
 
-static int larger_first(const void *a, const void *b) {
+static int larger_first(const void *a, const void *b)
+{
     const sized *x = a, *y = b;
     if (x->bytes != y->bytes) return x->bytes > y->bytes ? -1 : 1;
     return x->index < y->index ? -1 : x->index > y->index;
 }
 
-ql_status ql_collection_keep_shard(ql_collection *collection, int64_t index, int64_t count) {
+ql_status ql_collection_keep_shard(ql_collection *collection, int64_t index, int64_t count)
+{
     sized *order;
     QL_TRY(QL_TAKE(order, collection->count));
     for (int64_t i = 0; i < collection->count; ++i) order[i] = (sized){collection->items[i].bytes, i};
@@ -272,7 +281,8 @@ ql_status ql_collection_keep_shard(ql_collection *collection, int64_t index, int
 
 /* ---- to all ranks: "bytes NUL path NUL set NUL" per mesh ---- */
 
-static ql_status pack(const ql_collection *collection, char **text, int64_t *size) {
+static ql_status pack(const ql_collection *collection, char **text, int64_t *size)
+{
     size_t need = 0;
     for (int64_t i = 0; i < collection->count; ++i)
         need += 24 + strlen(collection->items[i].path) + strlen(collection->items[i].set);
@@ -280,15 +290,16 @@ static ql_status pack(const ql_collection *collection, char **text, int64_t *siz
     size_t at = 0;
     for (int64_t i = 0; i < collection->count; ++i) {
         const ql_collection_item *item = &collection->items[i];
-        int used = snprintf(*text + at, need + 1 - at, "%lld%c%s%c%s", (long long)item->bytes, '\0',
-                            item->path, '\0', item->set);
+        int used = snprintf(*text + at, need + 1 - at, "%lld%c%s%c%s", (long long)item->bytes, '\0', item->path, '\0',
+                            item->set);
         at += (size_t)used + 1;
     }
     *size = (int64_t)at;
     return QL_OK;
 }
 
-static ql_status unpack(ql_collection *collection, const char *text, int64_t size) {
+static ql_status unpack(ql_collection *collection, const char *text, int64_t size)
+{
     for (const char *at = text; at < text + size;) {
         int64_t bytes = strtoll(at, NULL, 10);
         const char *path = at + strlen(at) + 1, *set = path + strlen(path) + 1;
@@ -298,7 +309,8 @@ static ql_status unpack(ql_collection *collection, const char *text, int64_t siz
     return QL_OK;
 }
 
-ql_status ql_collection_broadcast(ql_collection *collection, ql_comm *comm) {
+ql_status ql_collection_broadcast(ql_collection *collection, ql_comm *comm)
+{
     char *text = NULL;
     int64_t size = 0;
     if (comm->size == 1) return QL_OK;
@@ -317,8 +329,8 @@ ql_status ql_collection_broadcast(ql_collection *collection, ql_comm *comm) {
 
 /* ---- options of one mesh ---- */
 
-ql_status ql_collection_item_options(const ql_collection_item *item, const ql_options *run,
-                                     ql_options *options) {
+ql_status ql_collection_item_options(const ql_collection_item *item, const ql_options *run, ql_options *options)
+{
     *options = *run;
     for (const char *at = item->set; *at != '\0';) {
         size_t length = strcspn(at, "\n"), name_length = strcspn(at, "=");

@@ -40,7 +40,6 @@ ql_status ql_collection_broadcast(ql_collection *collection, ql_comm *comm);
 ql_status ql_collection_keep_shard(ql_collection *collection, int64_t index, int64_t count);
 
 /* Options of one mesh: those of the run with its own on top. */
-ql_status ql_collection_item_options(const ql_collection_item *item, const ql_options *run,
-                                     ql_options *options);
+ql_status ql_collection_item_options(const ql_collection_item *item, const ql_options *run, ql_options *options);
 
 #endif

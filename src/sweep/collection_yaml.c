@@ -24,16 +24,19 @@ typedef struct reader {
     int nesting;
 } reader;
 
-static ql_status fail_at(const reader *r, const yaml_node_t *node, const char *what) {
+static ql_status fail_at(const reader *r, const yaml_node_t *node, const char *what)
+{
     return QL_FAIL(CONFIG, "%s:%zu: %s", r->path, node->start_mark.line + 1, what);
 }
 
-static const char *text_of(const yaml_node_t *node) {
+static const char *text_of(const yaml_node_t *node)
+{
     return node != NULL && node->type == YAML_SCALAR_NODE ? (const char *)node->data.scalar.value : NULL;
 }
 
 /* Paths of a pattern, or the path itself when it holds no pattern or names a file. */
-static ql_status add_pattern(const reader *r, const yaml_node_t *node, const char *pattern, const char *set) {
+static ql_status add_pattern(const reader *r, const yaml_node_t *node, const char *pattern, const char *set)
+{
     char path[QL_PATH_SIZE];
     ql_status status = ql_collection_beside(path, r->path, pattern);
     if (status == QL_OK && (strpbrk(path, "*?[") == NULL || ql_path_exists(path)))
@@ -54,7 +57,8 @@ static ql_status add_pattern(const reader *r, const yaml_node_t *node, const cha
 
 /* One "key=value" line; `key` may be "train.steps" or the name of a section whose mapping is `value`. */
 static ql_status add_setting(const reader *r, const yaml_node_t *node, const char *name, const char *value,
-                             char set[SET_SIZE]) {
+                             char set[SET_SIZE])
+{
     char where[QL_PATH_SIZE + 32];
     ql_options scratch;
     ql_options_init(&scratch);
@@ -72,11 +76,10 @@ static ql_status add_setting(const reader *r, const yaml_node_t *node, const cha
     return QL_OK;
 }
 
-static ql_status read_settings(const reader *r, const yaml_node_t *node, const char *section,
-                               char set[SET_SIZE]) {
+static ql_status read_settings(const reader *r, const yaml_node_t *node, const char *section, char set[SET_SIZE])
+{
     if (node->type != YAML_MAPPING_NODE) return fail_at(r, node, "set: expected a mapping of options");
-    for (yaml_node_pair_t *pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top;
-         ++pair) {
+    for (yaml_node_pair_t *pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top; ++pair) {
         yaml_node_t *key = yaml_document_get_node(r->document, pair->key);
         yaml_node_t *value = yaml_document_get_node(r->document, pair->value);
         char name[2 * QL_OPTION_TEXT];
@@ -93,14 +96,14 @@ static ql_status read_settings(const reader *r, const yaml_node_t *node, const c
     return QL_OK;
 }
 
-static ql_status read_mesh(const reader *r, const yaml_node_t *node) {
+static ql_status read_mesh(const reader *r, const yaml_node_t *node)
+{
     char set[SET_SIZE] = "";
     const char *pattern = text_of(node);
     if (pattern != NULL) return add_pattern(r, node, pattern, set);
     if (node->type != YAML_MAPPING_NODE)
         return fail_at(r, node, "expected a path, or a mapping with `path:` and `set:`");
-    for (yaml_node_pair_t *pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top;
-         ++pair) {
+    for (yaml_node_pair_t *pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top; ++pair) {
         yaml_node_t *key = yaml_document_get_node(r->document, pair->key);
         yaml_node_t *value = yaml_document_get_node(r->document, pair->value);
         const char *name = text_of(key);
@@ -115,10 +118,10 @@ static ql_status read_mesh(const reader *r, const yaml_node_t *node) {
     return add_pattern(r, node, pattern, set);
 }
 
-static ql_status read_document(const reader *r) {
+static ql_status read_document(const reader *r)
+{
     yaml_node_t *root = yaml_document_get_root_node(r->document), *list = NULL;
-    if (root == NULL)
-        return QL_FAIL(CONFIG, "%s: is empty; expected `meshes:` with a list of paths", r->path);
+    if (root == NULL) return QL_FAIL(CONFIG, "%s: is empty; expected `meshes:` with a list of paths", r->path);
     if (root->type == YAML_SEQUENCE_NODE) list = root;
     for (yaml_node_pair_t *pair = root->data.mapping.pairs.start;
          root->type == YAML_MAPPING_NODE && pair < root->data.mapping.pairs.top; ++pair) {
@@ -129,15 +132,15 @@ static ql_status read_document(const reader *r) {
     }
     if (list == NULL || list->type != YAML_SEQUENCE_NODE)
         return fail_at(r, root, "expected `meshes:` with a list of paths");
-    for (yaml_node_item_t *item = list->data.sequence.items.start; item < list->data.sequence.items.top;
-         ++item)
+    for (yaml_node_item_t *item = list->data.sequence.items.start; item < list->data.sequence.items.top; ++item)
         QL_TRY(read_mesh(r, yaml_document_get_node(r->document, *item)));
     if (list->data.sequence.items.start == list->data.sequence.items.top)
         return fail_at(r, list, "the list of meshes is empty");
     return QL_OK;
 }
 
-static ql_status read_text(reader *r, const char *text, size_t size) {
+static ql_status read_text(reader *r, const char *text, size_t size)
+{
     yaml_parser_t parser;
     yaml_document_t document;
     if (yaml_parser_initialize(&parser) == 0) return QL_FAIL(NO_MEMORY, "no memory for a YAML parser");
@@ -155,7 +158,8 @@ static ql_status read_text(reader *r, const char *text, size_t size) {
     return status;
 }
 
-ql_status ql_collection_add_yaml(ql_collection *collection, const char *path, int nesting) {
+ql_status ql_collection_add_yaml(ql_collection *collection, const char *path, int nesting)
+{
     char *text = NULL;
     size_t size = 0;
     QL_TRY(ql_file_read_whole(path, YAML_LIMIT, &text, &size));

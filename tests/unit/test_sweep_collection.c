@@ -10,7 +10,8 @@
 
 static char folder[128];
 
-static void write_text(const char *name, const char *text) {
+static void write_text(const char *name, const char *text)
+{
     char path[QL_PATH_SIZE];
     ASSERT_OK(ql_path_join(path, folder, name));
     FILE *file = fopen(path, "w");
@@ -19,7 +20,8 @@ static void write_text(const char *name, const char *text) {
     assert_int_equal(fclose(file), 0);
 }
 
-static const char *in_folder(const char *name) {
+static const char *in_folder(const char *name)
+{
     static char path[2][QL_PATH_SIZE];
     static int turn;
     turn = 1 - turn;
@@ -27,7 +29,8 @@ static const char *in_folder(const char *name) {
     return path[turn];
 }
 
-static int make_folder(void **state) {
+static int make_folder(void **state)
+{
     (void)state;
     (void)snprintf(folder, sizeof folder, "/tmp/ql-collection-XXXXXX");
     if (mkdtemp(folder) == NULL) return -1;
@@ -46,14 +49,16 @@ static int make_folder(void **state) {
     return symlink(folder, in_folder("a/deep/loop"));
 }
 
-static int remove_folder(void **state) {
+static int remove_folder(void **state)
+{
     (void)state;
     char command[256];
     (void)snprintf(command, sizeof command, "rm -rf %s", folder);
     return system(command);
 }
 
-static void expect_names(const ql_collection *collection, const char *names) {
+static void expect_names(const ql_collection *collection, const char *names)
+{
     char got[512] = "";
     for (int64_t i = 0; i < collection->count; ++i) {
         size_t used = strlen(got);
@@ -63,19 +68,20 @@ static void expect_names(const ql_collection *collection, const char *names) {
     assert_string_equal(got, names);
 }
 
-static void expect_error(const char *input, ql_status status, const char *part) {
+static void expect_error(const char *input, ql_status status, const char *part)
+{
     ql_collection collection = {0};
     assert_int_equal(ql_collection_add(&collection, input), status);
     if (strstr(ql_error_text(), part) == NULL) fail_msg("'%s' is not in: %s", part, ql_error_text());
     ql_collection_destroy(&collection);
 }
 
-static void test_folder(void **state) {
+static void test_folder(void **state)
+{
     (void)state;
     ql_collection collection = {0};
     ASSERT_OK(ql_collection_add(&collection, in_folder("a/")));
-    expect_names(&collection,
-                 "a.off b.obj c.ply z.stl"); /* z.stl by the link, which leads round in a circle */
+    expect_names(&collection, "a.off b.obj c.ply z.stl"); /* z.stl by the link, which leads round in a circle */
     assert_int_equal(collection.items[1].bytes, 5);
     ASSERT_OK(ql_collection_add(&collection, in_folder("a/b.obj"))); /* known already */
     assert_int_equal(collection.count, 4);
@@ -84,7 +90,8 @@ static void test_folder(void **state) {
     expect_error(in_folder("none.obj"), QL_STATUS_USAGE, "none.obj: no such mesh");
 }
 
-static void test_list(void **state) {
+static void test_list(void **state)
+{
     (void)state;
     write_text("list.txt", "# parts\n\n  a/b.obj \r\na/deep/c.ply\n@more.txt");
     write_text("more.txt", "z.stl\n");
@@ -104,10 +111,10 @@ static void test_list(void **state) {
     expect_error(input, QL_STATUS_USAGE, "no such list file");
 }
 
-static void test_yaml(void **state) {
+static void test_yaml(void **state)
+{
     (void)state;
-    write_text("c.yaml",
-               "meshes:\n  - a/*.o*\n  - path: z.stl\n    set: {train.steps: 77, quads: {target: 9}}\n");
+    write_text("c.yaml", "meshes:\n  - a/*.o*\n  - path: z.stl\n    set: {train.steps: 77, quads: {target: 9}}\n");
     ql_collection collection = {0};
     ASSERT_OK(ql_collection_add(&collection, in_folder("c.yaml")));
     expect_names(&collection, "a.off b.obj z.stl");
@@ -132,7 +139,8 @@ static void test_yaml(void **state) {
     expect_error(in_folder("c.yaml"), QL_STATUS_CONFIG, "c.yaml:");
 }
 
-static void test_shards(void **state) {
+static void test_shards(void **state)
+{
     (void)state;
     int64_t total = 0;
     for (int64_t shard = 1; shard <= 3; ++shard) {
@@ -147,7 +155,8 @@ static void test_shards(void **state) {
     assert_int_equal(total, 4);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_folder, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_list, make_folder, remove_folder),
