@@ -9,12 +9,8 @@
 
 static ql_comm *world;
 
-<<<<<<< HEAD
-static void test_place(void **state) {
-=======
 static void test_place(void **state)
 {
->>>>>>> 22cd977 (Bring back files that a merge removed: communicators, quad preparation, golden checks, cross normalisation)
     (void)state;
     assert_true(world->size >= 1 && world->rank >= 0 && world->rank < world->size);
     assert_true(world->local_size >= 1 && world->local_size <= world->size);
@@ -22,12 +18,8 @@ static void test_place(void **state)
     assert_int_equal(ql_comm_announced_size(), world->size);
 }
 
-<<<<<<< HEAD
-static void test_collectives(void **state) {
-=======
 static void test_collectives(void **state)
 {
->>>>>>> 22cd977 (Bring back files that a merge removed: communicators, quad preparation, golden checks, cross normalisation)
     (void)state;
     int64_t counts[2] = {world->rank + 1, 7};
     ASSERT_OK(world->kind->sum_int(world, counts, 2));
@@ -46,12 +38,8 @@ static void test_collectives(void **state)
     ASSERT_OK(world->kind->barrier(world));
 }
 
-<<<<<<< HEAD
-static void test_agree(void **state) {
-=======
 static void test_agree(void **state)
 {
->>>>>>> 22cd977 (Bring back files that a merge removed: communicators, quad preparation, golden checks, cross normalisation)
     (void)state;
     assert_int_equal(ql_comm_agree(world, QL_OK), QL_OK);
     int last = world->size - 1;
@@ -63,34 +51,22 @@ static void test_agree(void **state)
         assert_non_null(strstr(ql_error_text(), "rank "));
 }
 
-<<<<<<< HEAD
-static void nap(void) {
-=======
 static void nap(void)
 {
->>>>>>> 22cd977 (Bring back files that a merge removed: communicators, quad preparation, golden checks, cross normalisation)
     struct timespec time = {0, 1000000};
     (void)nanosleep(&time, NULL);
 }
 
-<<<<<<< HEAD
-static void post_number(int peer, int tag, int64_t number) {
-=======
 static void post_number(int peer, int tag, int64_t number)
 {
->>>>>>> 22cd977 (Bring back files that a merge removed: communicators, quad preparation, golden checks, cross normalisation)
     ql_message message = {.peer = peer, .tag = tag, .bytes = sizeof number};
     memcpy(message.data, &number, sizeof number);
     ASSERT_OK(world->kind->post(world, &message));
 }
 
 /* Takes messages from all ranks, COUNT each, and checks that each rank's come in order. */
-<<<<<<< HEAD
-static void take_all(int64_t count) {
-=======
 static void take_all(int64_t count)
 {
->>>>>>> 22cd977 (Bring back files that a merge removed: communicators, quad preparation, golden checks, cross normalisation)
     int64_t next[64] = {0}, left = count * world->size;
     while (left > 0) {
         ql_message message;
@@ -114,12 +90,8 @@ static void take_all(int64_t count)
 }
 
 /* Every rank to rank 0, itself included, then rank 0 to every rank. */
-<<<<<<< HEAD
-static void test_messages(void **state) {
-=======
 static void test_messages(void **state)
 {
->>>>>>> 22cd977 (Bring back files that a merge removed: communicators, quad preparation, golden checks, cross normalisation)
     (void)state;
     enum { COUNT = 200 };
     for (int64_t i = 0; i < COUNT; ++i) post_number(0, 3, i);
@@ -139,12 +111,8 @@ static void test_messages(void **state)
     ASSERT_OK(world->kind->barrier(world));
 }
 
-<<<<<<< HEAD
-static void *exchange(void *context) {
-=======
 static void *exchange(void *context)
 {
->>>>>>> 22cd977 (Bring back files that a merge removed: communicators, quad preparation, golden checks, cross normalisation)
     int64_t count = *(const int64_t *)context;
     for (int64_t i = 0; i < count; ++i)
         for (int rank = 0; rank < world->size; ++rank) post_number(rank, 3, i);
@@ -153,12 +121,8 @@ static void *exchange(void *context)
 }
 
 /* One thread exchanges messages while another one is in collectives. */
-<<<<<<< HEAD
-static void test_threads(void **state) {
-=======
 static void test_threads(void **state)
 {
->>>>>>> 22cd977 (Bring back files that a merge removed: communicators, quad preparation, golden checks, cross normalisation)
     (void)state;
     if (!world->threads) skip();
     int64_t count = 50;
@@ -173,22 +137,13 @@ static void test_threads(void **state)
     ASSERT_OK(world->kind->barrier(world));
 }
 
-<<<<<<< HEAD
-int main(int argc, char **argv) {
-=======
 int main(int argc, char **argv)
 {
->>>>>>> 22cd977 (Bring back files that a merge removed: communicators, quad preparation, golden checks, cross normalisation)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_place),    cmocka_unit_test(test_collectives), cmocka_unit_test(test_agree),
         cmocka_unit_test(test_messages), cmocka_unit_test(test_threads),
     };
-<<<<<<< HEAD
-    ql_status status =
-        ql_launcher_mpi.launched() ? ql_launcher_mpi.start(&world, &argc, &argv) : ql_comm_self(&world);
-=======
     ql_status status = ql_launcher_mpi.launched() ? ql_launcher_mpi.start(&world, &argc, &argv) : ql_comm_self(&world);
->>>>>>> 22cd977 (Bring back files that a merge removed: communicators, quad preparation, golden checks, cross normalisation)
     if (status != QL_OK) {
         print_error("%s\n", ql_error_text());
         return 1;
