@@ -1,1 +1,2 @@
 ql_unit_test(test_sweep_collection)
+ql_unit_test(test_sweep_lock)
