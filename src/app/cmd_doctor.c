@@ -5,8 +5,11 @@
 #include "base/build.h"
 #include "base/json.h"
 #include "base/machine.h"
+#include "base/memory.h"
 #include "base/process.h"
+#include "comm/comm.h"
 #include "engine/engine.h"
+#include "store/store.h"
 
 #include <cblas.h>
 #include <stdarg.h>
@@ -21,7 +24,8 @@ enum { FACT_MAX = 128, ADVICE_MAX = 16, TEXT = 512 };
 
 typedef struct report {
     struct {
-        const char *section, *name; /* section repeats while it lasts */
+        const char *section; /* repeats while it lasts */
+        char name[32];
         char value[TEXT];
     } facts[FACT_MAX];
     char advice[ADVICE_MAX][TEXT];
@@ -37,7 +41,8 @@ __attribute__((format(printf, 3, 4))) static void fact(report *r, const char *na
     (void)vsnprintf(r->facts[r->facts_count].value, TEXT, format, arguments);
     va_end(arguments);
     r->facts[r->facts_count].section = r->section;
-    r->facts[r->facts_count++].name = name;
+    (void)snprintf(r->facts[r->facts_count].name, sizeof r->facts[0].name, "%s", name);
+    ++r->facts_count;
 }
 
 __attribute__((format(printf, 2, 3))) static void advise(report *r, const char *format, ...)
@@ -61,7 +66,7 @@ static void look_at_build(report *r)
     fact(r, "flags", "%s", ql_build.flags);
     fact(r, "sanitizers", "%s", ql_build.sanitizers[0] != '\0' ? ql_build.sanitizers : "none");
     fact(r, "mpi", "%s", or_none(ql_build.mpi));
-    fact(r, "hdf5", "%s (%s)", ql_build.hdf5, ql_build.hdf5_kind);
+    fact(r, "hdf5", "%s (built with %s, %s)", ql_store_hdf5_version(), ql_build.hdf5, ql_build.hdf5_kind);
     fact(r, "libxsmm", "%s", or_none(ql_build.xsmm));
     fact(r, "libyaml", "%s", ql_build.libyaml);
     fact(r, "hwloc", "%s", ql_build.hwloc);
@@ -160,6 +165,46 @@ static void add_limit(report *r, const char *name, int resource, rlim_t divisor)
         fact(r, name, "%llu", (unsigned long long)(limit.rlim_cur / divisor));
 }
 
+/* What a rank tells the first one. */
+typedef struct rank_place {
+    char host[64];
+    int threads, local_size;
+} rank_place;
+
+/* Collective when started by a launcher; alone, MPI is not started: it may end the process when it is broken. */
+static ql_status look_at_mpi(report *r, const ql_machine *machine, ql_comm **world)
+{
+    r->section = "mpi";
+    fact(r, "library", "%s", ql_launcher_mpi.summary);
+    if (!ql_launcher_mpi.launched()) {
+        fact(r, "ranks", "1");
+        fact(r, "started", "no; `mpirun -n 2 quadloom doctor` tries it");
+        return QL_OK;
+    }
+    QL_TRY(ql_launcher_mpi.start(world, NULL, NULL));
+    char host[QL_HOST_SIZE];
+    rank_place mine = {.threads = machine->threads, .local_size = (*world)->local_size}, *all;
+    (void)snprintf(mine.host, sizeof mine.host, "%.63s", ql_process_host(host));
+    QL_TRY(QL_TAKE(all, (*world)->size));
+    ql_status status = (*world)->kind->allgather(*world, &mine, all, sizeof mine);
+    fact(r, "ranks", "%d", (*world)->size);
+    fact(r, "threads", "%s", (*world)->threads ? "multiple" : "not MPI_THREAD_MULTIPLE");
+    for (int i = 0; status == QL_OK && i < (*world)->size && i < 32; ++i) {
+        char name[24];
+        (void)snprintf(name, sizeof name, "rank_%d", i);
+        fact(r, name, "%s, %d hardware threads", all[i].host, all[i].threads);
+    }
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    if (status == QL_OK && (long)all[0].threads * all[0].local_size < online)
+        advise(
+            r,
+            "%d ranks on %s are bound to %d of its %ld hardware threads each: the others idle; mpirun --bind-to none "
+            "or --map-by slot:PE=N, srun --cpus-per-task=N",
+            all[0].local_size, all[0].host, all[0].threads, online);
+    ql_free(all);
+    return status;
+}
+
 static void look_at_limits(report *r)
 {
     struct rlimit limit;
@@ -253,9 +298,34 @@ static ql_status print_json(const report *r)
     return status;
 }
 
-int ql_cmd_doctor(int argc, char **argv)
+static ql_status print(const report *r, bool json)
+{
+    if (json) return print_json(r);
+    print_text(r);
+    return QL_OK;
+}
+
+static ql_status examine(bool json)
 {
     static report r;
+    ql_machine machine;
+    ql_comm *world = NULL;
+    ql_machine_look(&machine);
+    look_at_build(&r);
+    look_at_engines(&r);
+    look_at_blas(&r, &machine);
+    ql_status status = look_at_mpi(&r, &machine, &world);
+    look_at_machine(&r, &machine);
+    look_at_limits(&r);
+    look_at_disk(&r);
+    look_at_environment(&r);
+    if (status == QL_OK && (world == NULL || world->rank == 0)) status = print(&r, json);
+    ql_launcher_mpi.stop(world);
+    return status;
+}
+
+int ql_cmd_doctor(int argc, char **argv)
+{
     bool json = false;
     const ql_argument table[] = {{"json", 0, QL_ARGUMENT_SWITCH, &json, NULL, "print one JSON object"}};
     ql_arguments a;
@@ -265,20 +335,6 @@ int ql_cmd_doctor(int argc, char **argv)
         return QL_EXIT_OK;
     }
     if (status == QL_OK && a.operand_count > 0) status = QL_FAIL(USAGE, "%.60s: takes no operand", a.operands[0]);
-    if (status == QL_OK) {
-        ql_machine machine;
-        ql_machine_look(&machine);
-        look_at_build(&r);
-        look_at_engines(&r);
-        look_at_blas(&r, &machine);
-        look_at_machine(&r, &machine);
-        look_at_limits(&r);
-        look_at_disk(&r);
-        look_at_environment(&r);
-        if (json)
-            status = print_json(&r);
-        else
-            print_text(&r);
-    }
+    if (status == QL_OK) status = examine(json);
     return status == QL_OK ? QL_EXIT_OK : ql_command_failed(argv[0], status);
 }

@@ -33,3 +33,12 @@ run env QL_TRAIN_STEPS=0 "$QUADLOOM" doctor
 expect_out "QL_TRAIN_STEPS: train.steps: '0' is not accepted"
 run env QL_TRAIN_STEP=1 "$QUADLOOM" doctor
 expect_out "did you mean QL_TRAIN_STEPS?"
+
+# under mpirun one report for all ranks
+if command -v mpirun >/dev/null && "$QUADLOOM" doctor | grep -q 'mpi  *Open MPI'; then
+    run mpirun -n 2 "$QUADLOOM" doctor --json
+    expect_code 0
+    keep mpi.json
+    run "$PYTHON" -c 'import json, sys; d = json.load(open(sys.argv[1])); assert d["mpi"]["ranks"] == 2, d["mpi"]; d["mpi"]["rank_1"]' "$WORK/mpi.json"
+    expect_code 0
+fi
