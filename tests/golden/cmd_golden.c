@@ -1,51 +1,21 @@
 /* quadloom golden FILE.h5... : checks tables and engines against golden files. Built with the tests only. */
+#include "app/arguments.h"
 #include "app/commands.h"
 #include "base/json.h"
 #include "base/memory.h"
 #include "golden/golden_check.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-typedef struct arguments {
+typedef struct golden_arguments {
     bool json, differences, verbose;
     const char *engine; /* NULL: every C engine */
     ql_engine_options options;
-    int file_count;
-    char **files;
-} arguments;
-
-static const char usage[] =
-    "usage: quadloom golden FILE.h5... [--engine NAME] [--threads N] [--differences] [--json] [--verbose]\n"
-    "Checks tables and engines against golden files (parameters.h5 lies in the same folder) and prints the largest\n"
-    "relative error of every quantity. --differences: also derivatives of engine ref against central differences.\n"
-    "Exit code 0 only if all are inside their tolerances.\n";
-
-static bool parse(arguments *a, int argc, char **argv)
-{
-    *a = (arguments){.files = argv};
-    for (int k = 1; k < argc; ++k) {
-        if (strcmp(argv[k], "--json") == 0)
-            a->json = true;
-        else if (strcmp(argv[k], "--verbose") == 0)
-            a->verbose = true;
-        else if (strcmp(argv[k], "--differences") == 0)
-            a->differences = true;
-        else if (strcmp(argv[k], "--engine") == 0 && k + 1 < argc)
-            a->engine = argv[++k];
-        else if (strcmp(argv[k], "--threads") == 0 && k + 1 < argc)
-            a->options.threads = strtol(argv[++k], NULL, 10);
-        else if (argv[k][0] == '-')
-            return false;
-        else
-            a->files[a->file_count++] = argv[k]; /* never ahead of k: the list is compacted in place */
-    }
-    return a->file_count > 0;
-}
+} golden_arguments;
 
 /* Engines to check: the one asked for, or all that run here. */
-static bool wanted(const arguments *a, const ql_engine_class *kind)
+static bool wanted(const golden_arguments *a, const ql_engine_class *kind)
 {
     if (a->engine != NULL) return strcmp(a->engine, kind->name) == 0;
     bool here = kind->available() == QL_OK;
@@ -53,7 +23,7 @@ static bool wanted(const arguments *a, const ql_engine_class *kind)
     return here;
 }
 
-static ql_status check_file(const arguments *a, const char *path, ql_golden_report *report)
+static ql_status check_file(const golden_arguments *a, const char *path, ql_golden_report *report)
 {
     ql_golden golden;
     QL_TRY(ql_golden_read(&golden, path));
@@ -66,7 +36,7 @@ static ql_status check_file(const arguments *a, const char *path, ql_golden_repo
     return QL_CHAIN(status, "%s", path);
 }
 
-static void print_report(const arguments *a, const char *path, const ql_golden_report *report)
+static void print_report(const golden_arguments *a, const char *path, const ql_golden_report *report)
 {
     printf("%s: %d of %d quantities inside their tolerances\n", path, report->count - report->failed, report->count);
     for (int k = 0; k < report->count; ++k) {
@@ -98,30 +68,53 @@ static void add_json(ql_json *json, const char *path, const ql_golden_report *re
     ql_json_close_object(json);
 }
 
-int ql_cmd_golden(int argc, char **argv)
+static int check_files(const golden_arguments *a, char **files, int count)
 {
-    arguments a;
     ql_json json = {0};
     int failed = 0;
-    if (!parse(&a, argc, argv)) {
-        (void)fputs(usage, stderr);
-        return 2;
-    }
     ql_json_array(&json, NULL);
-    for (int k = 0; k < a.file_count; ++k) {
+    for (int k = 0; k < count; ++k) {
         ql_golden_report report = {0};
-        ql_status status = check_file(&a, a.files[k], &report);
+        ql_status status = check_file(a, files[k], &report);
         if (status != QL_OK) {
-            (void)fprintf(stderr, "error: %s\n", ql_error_text());
+            (void)ql_command_failed("golden", status);
             failed++;
             continue;
         }
         failed += report.failed > 0;
-        if (!a.json) print_report(&a, a.files[k], &report);
-        add_json(&json, a.files[k], &report);
+        if (!a->json) print_report(a, files[k], &report);
+        add_json(&json, files[k], &report);
     }
     ql_json_close_array(&json);
-    if (a.json && ql_json_end(&json) == QL_OK) printf("%s\n", json.text);
+    if (a->json && ql_json_end(&json) == QL_OK) printf("%s\n", json.text);
     ql_json_destroy(&json);
-    return failed > 0 ? 1 : 0;
+    return failed > 0 ? QL_EXIT_SOME_FAILED : QL_EXIT_OK;
+}
+
+int ql_cmd_golden(int argc, char **argv)
+{
+    golden_arguments a = {0};
+    const ql_argument table[] = {
+        {"engine", 0, QL_ARGUMENT_TEXT, &a.engine, "NAME", "check this engine only"},
+        {"threads", 0, QL_ARGUMENT_COUNT, &a.options.threads, "N", "threads of the engine"},
+        {"differences", 0, QL_ARGUMENT_SWITCH, &a.differences, NULL,
+         "also derivatives of engine ref by central differences"},
+        {"json", 0, QL_ARGUMENT_SWITCH, &a.json, NULL, "print a JSON array, one object per file"},
+        {"verbose", 0, QL_ARGUMENT_SWITCH, &a.verbose, NULL, "print the quantities that are right, too"},
+    };
+    enum { COUNT = sizeof table / sizeof table[0] };
+    ql_arguments arguments;
+    ql_status status = ql_arguments_parse(&arguments, argc, argv, table, COUNT);
+    if (status == QL_OK && arguments.help) {
+        ql_arguments_help(
+            stdout, argv[0],
+            "parameters.h5 lies in the same folder as the files. Prints the largest relative error of every\n"
+            "quantity; exit code 0 only if all are inside their tolerances.",
+            table, COUNT);
+        return QL_EXIT_OK;
+    }
+    if (status == QL_OK && arguments.operand_count == 0)
+        status = QL_FAIL(USAGE, "which files? see `quadloom golden --help`");
+    if (status != QL_OK) return ql_command_failed(argv[0], status);
+    return check_files(&a, arguments.operands, arguments.operand_count);
 }
