@@ -19,14 +19,16 @@
 static const char FORMAT_NAME[] = "quadloom-checkpoint";
 enum { FORMAT_VERSION = 1, HEAD_BYTES = 65536 };
 
-static ql_status previous_path(char out[QL_PATH_SIZE], const char *path) {
+static ql_status previous_path(char out[QL_PATH_SIZE], const char *path)
+{
     int length = snprintf(out, QL_PATH_SIZE, "%s.previous", path);
     return length < QL_PATH_SIZE ? QL_OK : QL_FAIL(IO, "path too long: %.60s...", path);
 }
 
 /* ---- writing ---- */
 
-static ql_status put_head(hid_t file, const ql_snapshot *snapshot, const ql_options *options) {
+static ql_status put_head(hid_t file, const ql_snapshot *snapshot, const ql_options *options)
+{
     char stamp[QL_STAMP_SIZE];
     QL_TRY(ql_h5_put_text(file, "format", FORMAT_NAME));
     QL_TRY(ql_h5_put_int(file, "format_version", FORMAT_VERSION));
@@ -39,7 +41,8 @@ static ql_status put_head(hid_t file, const ql_snapshot *snapshot, const ql_opti
     return ql_h5_put_text(file, "date", ql_clock_stamp(stamp));
 }
 
-static ql_status put_arrays(hid_t file, const ql_snapshot *snapshot) {
+static ql_status put_arrays(hid_t file, const ql_snapshot *snapshot)
+{
     const ql_engine_state *state = &snapshot->state;
     ql_h5_array array = {.type = state->type == QL_FLOAT64 ? QL_H5_F64 : QL_H5_F32,
                          .rows = QL_PARAMETER_COUNT,
@@ -57,13 +60,14 @@ static ql_status put_arrays(hid_t file, const ql_snapshot *snapshot) {
         array.data = parts[k].data;
         QL_TRY(ql_h5_write_array(file, &array));
     }
-    return ql_h5_write_table(file, "history", snapshot->history.values, snapshot->history.rows,
-                             QL_HISTORY_COLUMNS, ql_history_column_name, ql_history_column_unit,
-                             "losses of the training so far", QL_H5_RAW);
+    return ql_h5_write_table(file, "history", snapshot->history.values, snapshot->history.rows, QL_HISTORY_COLUMNS,
+                             ql_history_column_name, ql_history_column_unit, "losses of the training so far",
+                             QL_H5_RAW);
 }
 
 static ql_status put_all(hid_t file, const ql_snapshot *snapshot, const ql_options *options,
-                         const ql_provenance *provenance) {
+                         const ql_provenance *provenance)
+{
     QL_TRY(put_head(file, snapshot, options));
     QL_TRY(put_arrays(file, snapshot));
     QL_TRY(ql_part_put_options(file, "options", "", options));
@@ -76,13 +80,13 @@ static ql_status put_all(hid_t file, const ql_snapshot *snapshot, const ql_optio
 
 /* PATH becomes PATH.previous too (a second name of the same file), so that there is never a moment without
  * it. */
-static ql_status keep_previous(const char *path) {
+static ql_status keep_previous(const char *path)
+{
     char previous[QL_PATH_SIZE], temporary[QL_PATH_SIZE];
     if (!ql_path_exists(path)) return QL_OK;
     QL_TRY(previous_path(previous, path));
     QL_TRY(ql_file_temporary_name(temporary, previous));
-    if (link(path, temporary) !=
-        0) { /* file systems without hard links: a moment with the previous one alone */
+    if (link(path, temporary) != 0) { /* file systems without hard links: a moment with the previous one alone */
         ql_file_write_point();
         (void)rename(path, previous);
         return QL_OK;
@@ -95,7 +99,8 @@ static ql_status keep_previous(const char *path) {
 }
 
 ql_status ql_checkpoint_write(const char *path, const ql_snapshot *snapshot, const ql_options *options,
-                              const ql_provenance *provenance) {
+                              const ql_provenance *provenance)
+{
     size_t size = snapshot->state.type == QL_FLOAT64 ? sizeof(double) : sizeof(float);
     size_t expected = 3 * size * QL_PARAMETER_COUNT + HEAD_BYTES +
                       (size_t)snapshot->history.rows * QL_HISTORY_COLUMNS * sizeof(double);
@@ -115,12 +120,14 @@ ql_status ql_checkpoint_write(const char *path, const ql_snapshot *snapshot, con
 
 /* ---- reading ---- */
 
-bool ql_checkpoint_exists(const char *path) {
+bool ql_checkpoint_exists(const char *path)
+{
     char previous[QL_PATH_SIZE];
     return ql_path_exists(path) || (previous_path(previous, path) == QL_OK && ql_path_exists(previous));
 }
 
-static ql_status get_head(hid_t file, ql_checkpoint_head *head) {
+static ql_status get_head(hid_t file, ql_checkpoint_head *head)
+{
     char text[32] = "";
     int64_t version = 0;
     bool found = false, all = true;
@@ -128,8 +135,7 @@ static ql_status get_head(hid_t file, ql_checkpoint_head *head) {
     if (!found || strcmp(text, FORMAT_NAME) != 0) return QL_FAIL(FORMAT, "is not a checkpoint of quadloom");
     QL_TRY(ql_h5_get_int(file, "format_version", &version, &found));
     if (version != FORMAT_VERSION)
-        return QL_FAIL(FORMAT, "format version %lld, this program reads %d", (long long)version,
-                       (int)FORMAT_VERSION);
+        return QL_FAIL(FORMAT, "format version %lld, this program reads %d", (long long)version, (int)FORMAT_VERSION);
     QL_TRY(ql_h5_get_int(file, "step", &head->step, &found));
     all = all && found;
     QL_TRY(ql_h5_get_int(file, "steps", &head->steps, &found));
@@ -145,7 +151,8 @@ static ql_status get_head(hid_t file, ql_checkpoint_head *head) {
     return QL_OK;
 }
 
-static ql_status get_all(hid_t file, ql_snapshot *snapshot) {
+static ql_status get_all(hid_t file, ql_snapshot *snapshot)
+{
     ql_checkpoint_head head = {0};
     QL_TRY(get_head(file, &head));
     QL_TRY(ql_snapshot_create(snapshot, head.type));
@@ -165,7 +172,8 @@ static ql_status get_all(hid_t file, ql_snapshot *snapshot) {
     return QL_OK;
 }
 
-static ql_status read_one(ql_snapshot *snapshot, const char *path) {
+static ql_status read_one(ql_snapshot *snapshot, const char *path)
+{
     hid_t file;
     *snapshot = (ql_snapshot){0};
     ql_h5_lock();
@@ -179,7 +187,8 @@ static ql_status read_one(ql_snapshot *snapshot, const char *path) {
     return status;
 }
 
-ql_status ql_checkpoint_read(ql_snapshot *snapshot, const char *path, ql_checkpoint_origin *origin) {
+ql_status ql_checkpoint_read(ql_snapshot *snapshot, const char *path, ql_checkpoint_origin *origin)
+{
     ql_checkpoint_origin unused;
     if (origin == NULL) origin = &unused;
     *origin = (ql_checkpoint_origin){0};
@@ -194,7 +203,8 @@ ql_status ql_checkpoint_read(ql_snapshot *snapshot, const char *path, ql_checkpo
     return QL_CHAIN(status, "%s; and the one before", origin->problem);
 }
 
-ql_status ql_checkpoint_read_head(ql_checkpoint_head *head, const char *path) {
+ql_status ql_checkpoint_read_head(ql_checkpoint_head *head, const char *path)
+{
     hid_t file;
     char previous[QL_PATH_SIZE];
     *head = (ql_checkpoint_head){0};
@@ -209,7 +219,8 @@ ql_status ql_checkpoint_read_head(ql_checkpoint_head *head, const char *path) {
     return status;
 }
 
-ql_status ql_checkpoint_remove(const char *path) {
+ql_status ql_checkpoint_remove(const char *path)
+{
     char previous[QL_PATH_SIZE];
     QL_TRY(previous_path(previous, path));
     QL_TRY(ql_file_remove(previous));

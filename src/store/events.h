@@ -11,14 +11,14 @@
 #include <stdint.h>
 
 /* X(name, which fields it carries) */
-#define QL_EVENT_TYPES(X)                                                                                    \
-    X(start, "rank, ranks, meshes, host, pid, process, place, job, version")                                 \
-    X(mesh_start, "mesh, faces, steps, step (resumed at), attempt, ranks (of its group), text (input path)") \
-    X(sample, "mesh, step, steps, seconds, seconds_per_step, loss")                                          \
-    X(checkpoint, "mesh, step, seconds (to write), bytes")                                                   \
-    X(mesh_end, "mesh, step, seconds")                                                                       \
-    X(failure, "mesh, step, stage, text (reason), attempt")                                                  \
-    X(halt, "text (why: SIGTERM, time limit, halt requested)")                                               \
+#define QL_EVENT_TYPES(X)                                                                                              \
+    X(start, "rank, ranks, meshes, host, pid, process, place, job, version")                                           \
+    X(mesh_start, "mesh, faces, steps, step (resumed at), attempt, ranks (of its group), text (input path)")           \
+    X(sample, "mesh, step, steps, seconds, seconds_per_step, loss")                                                    \
+    X(checkpoint, "mesh, step, seconds (to write), bytes")                                                             \
+    X(mesh_end, "mesh, step, seconds")                                                                                 \
+    X(failure, "mesh, step, stage, text (reason), attempt")                                                            \
+    X(halt, "text (why: SIGTERM, time limit, halt requested)")                                                         \
     X(end, "code (exit code), seconds")
 
 typedef enum ql_event_type {
@@ -35,9 +35,8 @@ typedef struct ql_event {
     double seconds, seconds_per_step, loss;
     char mesh[QL_ID_SIZE], stage[32], text[QL_SUMMARY_TEXT];
     char host[64], job[64], version[64];
-    int64_t pid;
-    uint64_t process,
-        place; /* start time of the process and host/boot (base/process.h): is it still alive? */
+    int64_t pid, process; /* process: start time, which with pid and place tells whether it is still alive */
+    char place[24];       /* host and boot (base/process.h) */
 } ql_event;
 
 const char *ql_event_name(ql_event_type type); /* "mesh_start" */
@@ -83,16 +82,18 @@ typedef struct ql_log_view {
     int64_t code;                /* of `end` */
     char mesh[QL_ID_SIZE];       /* active mesh, "" = none */
     ql_event mesh_start, sample; /* of the active mesh; time 0 = none yet */
+    bool past;                   /* of an earlier start of the run; only `life` and last_time matter */
+    int64_t finished, failed;    /* mesh_end and failure events since `start` */
 } ql_log_view;
 
 typedef struct ql_run_view {
     ql_run_life life;
     int64_t log_count, skipped;
-    ql_log_view *logs; /* sorted by name */
-    int64_t meshes;    /* announced by the last start; 0 = unknown */
-    double first_time, last_time;
-    int64_t finished_now;    /* mesh_end since the last start */
-    double steps_per_second; /* sum over active meshes */
+    ql_log_view *logs;            /* sorted by name */
+    int64_t meshes;               /* announced by the last starts; 0 = unknown */
+    double start_time, last_time; /* seconds since 1970: earliest start that is not past, last event */
+    int64_t finished_now;         /* since start_time */
+    double steps_per_second;      /* sum over active meshes */
 } ql_run_view;
 
 ql_status ql_run_view_read(ql_run_view *view, const char *run_directory);

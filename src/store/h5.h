@@ -62,8 +62,8 @@ ql_status ql_h5_write_texts(hid_t where, const char *name, const char *texts, si
                             const char *units, const char *long_name);
 /* A table of doubles whose columns have names and units: compound, one member per column. */
 ql_status ql_h5_write_table(hid_t where, const char *name, const double *values, int64_t rows, int columns,
-                            const char *(*column_name)(int), const char *(*column_unit)(int),
-                            const char *long_name, ql_h5_storage storage);
+                            const char *(*column_name)(int), const char *(*column_unit)(int), const char *long_name,
+                            ql_h5_storage storage);
 
 ql_status ql_h5_group(hid_t where, const char *name, hid_t *group); /* makes it, parents too */
 ql_status ql_h5_put_text(hid_t object, const char *name, const char *value);
@@ -81,10 +81,9 @@ bool ql_h5_has(hid_t where, const char *path); /* every part of the path is ther
 ql_status ql_h5_read_array(hid_t where, const char *name, ql_h5_type type, int64_t *rows, int64_t *columns,
                            void **data);
 /* The same into memory of the caller. */
-ql_status ql_h5_read_into(hid_t where, const char *name, ql_h5_type type, int64_t rows, int64_t columns,
-                          void *data);
-ql_status ql_h5_read_table(hid_t where, const char *name, int columns, const char *(*column_name)(int),
-                           int64_t *rows, double **values);
+ql_status ql_h5_read_into(hid_t where, const char *name, ql_h5_type type, int64_t rows, int64_t columns, void *data);
+ql_status ql_h5_read_table(hid_t where, const char *name, int columns, const char *(*column_name)(int), int64_t *rows,
+                           double **values);
 
 /* Attributes; *found tells whether it is there (an attribute of another kind is an error). */
 ql_status ql_h5_get_text(hid_t object, const char *name, char *value, size_t size, bool *found);

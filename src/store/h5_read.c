@@ -8,7 +8,8 @@
 #include <limits.h>
 #include <string.h>
 
-ql_status ql_h5_open(const char *path, hid_t *file) {
+ql_status ql_h5_open(const char *path, hid_t *file)
+{
     *file = -1;
     if (!ql_path_exists(path)) return QL_FAIL(IO, "%s: no such file", path);
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
@@ -21,7 +22,8 @@ ql_status ql_h5_open(const char *path, hid_t *file) {
     return *file < 0 ? QL_H5_FAIL(FORMAT, "%s: not an HDF5 file, or damaged or cut off", path) : QL_OK;
 }
 
-bool ql_h5_has(hid_t where, const char *path) {
+bool ql_h5_has(hid_t where, const char *path)
+{
     char part[256];
     size_t length = strlen(path);
     if (length >= sizeof part) return false;
@@ -47,13 +49,15 @@ typedef struct opened {
     size_t count, bytes; /* of all values */
 } opened;
 
-static void close_dataset(opened *it) {
+static void close_dataset(opened *it)
+{
     if (it->type >= 0) (void)H5Tclose(it->type);
     if (it->dataset >= 0) (void)H5Dclose(it->dataset);
 }
 
 /* A damaged shape must not ask for more than the stored bytes can hold (deflate packs at most 1032 to 1). */
-static ql_status check_size(const opened *it, const char *name) {
+static ql_status check_size(const opened *it, const char *name)
+{
     enum { MOST_PACKED = 1100, COMPACT_LIMIT = 65536 };
     hsize_t stored = H5Dget_storage_size(it->dataset);
     if (it->bytes > COMPACT_LIMIT && it->bytes / MOST_PACKED > stored)
@@ -62,7 +66,8 @@ static ql_status check_size(const opened *it, const char *name) {
     return QL_OK;
 }
 
-static ql_status take_shape(opened *it, const char *name) {
+static ql_status take_shape(opened *it, const char *name)
+{
     hid_t space = H5Dget_space(it->dataset);
     it->rank = space < 0 ? -1 : H5Sget_simple_extent_ndims(space);
     bool known = it->rank >= 1 && it->rank <= 2 && H5Sget_simple_extent_dims(space, it->shape, NULL) >= 0;
@@ -75,7 +80,8 @@ static ql_status take_shape(opened *it, const char *name) {
     return check_size(it, name);
 }
 
-static ql_status open_dataset(opened *it, hid_t where, const char *name) {
+static ql_status open_dataset(opened *it, hid_t where, const char *name)
+{
     *it = (opened){.dataset = -1, .type = -1, .shape = {0, 1}};
     it->dataset = H5Dopen2(where, name, H5P_DEFAULT);
     if (it->dataset < 0) return QL_H5_FAIL(FORMAT, "%s: missing or damaged", name);
@@ -87,7 +93,8 @@ static ql_status open_dataset(opened *it, hid_t where, const char *name) {
 }
 
 /* Reads all values and compares with the hash that the dataset carries. */
-static ql_status read_checked(const opened *it, const char *name, void *data) {
+static ql_status read_checked(const opened *it, const char *name, void *data)
+{
     if (it->count > 0 && H5Dread(it->dataset, it->type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0)
         return QL_H5_FAIL(FORMAT, "%s: its values are damaged", name);
     uint64_t kept, hash = ql_hash_bytes(data, it->bytes, 0);
@@ -101,7 +108,8 @@ static ql_status read_checked(const opened *it, const char *name, void *data) {
 }
 
 /* `expected` = -1 accepts anything; columns 0: one dimension. */
-static ql_status check_shape(const opened *it, const char *name, int64_t rows, int64_t columns) {
+static ql_status check_shape(const opened *it, const char *name, int64_t rows, int64_t columns)
+{
     int64_t have_rows = (int64_t)it->shape[0], have_columns = it->rank == 2 ? (int64_t)it->shape[1] : 0;
     if ((rows >= 0 && rows != have_rows) || (columns >= 0 && columns != have_columns))
         return QL_FAIL(FORMAT, "%s: is %lld x %lld, expected %lld x %lld", name, (long long)have_rows,
@@ -109,16 +117,15 @@ static ql_status check_shape(const opened *it, const char *name, int64_t rows, i
     return QL_OK;
 }
 
-static ql_status open_array(opened *it, hid_t where, const char *name, ql_h5_type type, int64_t rows,
-                            int64_t columns) {
+static ql_status open_array(opened *it, hid_t where, const char *name, ql_h5_type type, int64_t rows, int64_t columns)
+{
     QL_TRY(open_dataset(it, where, name));
-    if (H5Tequal(it->type, ql_h5_native(type)) <= 0)
-        return QL_H5_FAIL(FORMAT, "%s: wrong type of values", name);
+    if (H5Tequal(it->type, ql_h5_native(type)) <= 0) return QL_H5_FAIL(FORMAT, "%s: wrong type of values", name);
     return check_shape(it, name, rows, columns);
 }
 
-ql_status ql_h5_read_array(hid_t where, const char *name, ql_h5_type type, int64_t *rows, int64_t *columns,
-                           void **data) {
+ql_status ql_h5_read_array(hid_t where, const char *name, ql_h5_type type, int64_t *rows, int64_t *columns, void **data)
+{
     opened it;
     *data = NULL;
     ql_status status = open_array(&it, where, name, type, *rows, *columns);
@@ -138,8 +145,8 @@ ql_status ql_h5_read_array(hid_t where, const char *name, ql_h5_type type, int64
     return status;
 }
 
-ql_status ql_h5_read_into(hid_t where, const char *name, ql_h5_type type, int64_t rows, int64_t columns,
-                          void *data) {
+ql_status ql_h5_read_into(hid_t where, const char *name, ql_h5_type type, int64_t rows, int64_t columns, void *data)
+{
     opened it;
     ql_status status = open_array(&it, where, name, type, rows, columns);
     if (status == QL_OK) status = read_checked(&it, name, data);
@@ -147,13 +154,13 @@ ql_status ql_h5_read_into(hid_t where, const char *name, ql_h5_type type, int64_
     return status;
 }
 
-ql_status ql_h5_read_table(hid_t where, const char *name, int columns, const char *(*column_name)(int),
-                           int64_t *rows, double **values) {
+ql_status ql_h5_read_table(hid_t where, const char *name, int columns, const char *(*column_name)(int), int64_t *rows,
+                           double **values)
+{
     opened it;
     *values = NULL;
     hid_t type = ql_h5_table_type(columns, column_name);
-    ql_status status =
-        type < 0 ? QL_H5_FAIL(INTERNAL, "type of table %s", name) : open_dataset(&it, where, name);
+    ql_status status = type < 0 ? QL_H5_FAIL(INTERNAL, "type of table %s", name) : open_dataset(&it, where, name);
     if (type < 0) return status;
     if (status == QL_OK && H5Tequal(it.type, type) <= 0)
         status = QL_FAIL(FORMAT, "%s: its columns are not those of this version", name);
@@ -175,8 +182,8 @@ ql_status ql_h5_read_table(hid_t where, const char *name, int columns, const cha
 
 /* Opens an attribute of the wanted class (or any number for H5T_FLOAT); *attribute < 0 when it is not there.
  */
-static ql_status open_attribute(hid_t object, const char *name, H5T_class_t wanted, hid_t *attribute,
-                                hid_t *type) {
+static ql_status open_attribute(hid_t object, const char *name, H5T_class_t wanted, hid_t *attribute, hid_t *type)
+{
     *attribute = *type = -1;
     htri_t there = H5Aexists(object, name);
     if (there < 0) return QL_H5_FAIL(FORMAT, "attribute %s: damaged", name);
@@ -195,8 +202,8 @@ static ql_status open_attribute(hid_t object, const char *name, H5T_class_t want
     return status;
 }
 
-static ql_status get_number(hid_t object, const char *name, H5T_class_t wanted, hid_t memory, void *value,
-                            bool *found) {
+static ql_status get_number(hid_t object, const char *name, H5T_class_t wanted, hid_t memory, void *value, bool *found)
+{
     hid_t attribute, type;
     *found = false;
     QL_TRY(open_attribute(object, name, wanted, &attribute, &type));
@@ -209,20 +216,24 @@ static ql_status get_number(hid_t object, const char *name, H5T_class_t wanted, 
     return status;
 }
 
-ql_status ql_h5_get_int(hid_t object, const char *name, int64_t *value, bool *found) {
+ql_status ql_h5_get_int(hid_t object, const char *name, int64_t *value, bool *found)
+{
     return get_number(object, name, H5T_INTEGER, H5T_NATIVE_INT64, value, found);
 }
 
-ql_status ql_h5_get_uint(hid_t object, const char *name, uint64_t *value, bool *found) {
+ql_status ql_h5_get_uint(hid_t object, const char *name, uint64_t *value, bool *found)
+{
     return get_number(object, name, H5T_INTEGER, H5T_NATIVE_UINT64, value, found);
 }
 
-ql_status ql_h5_get_real(hid_t object, const char *name, double *value, bool *found) {
+ql_status ql_h5_get_real(hid_t object, const char *name, double *value, bool *found)
+{
     return get_number(object, name, H5T_FLOAT, H5T_NATIVE_DOUBLE, value, found);
 }
 
 /* The text of an open attribute of fixed length, a new block. */
-static ql_status read_text(hid_t attribute, hid_t type, const char *name, char **text) {
+static ql_status read_text(hid_t attribute, hid_t type, const char *name, char **text)
+{
     size_t size = H5Tget_size(type);
     *text = NULL;
     if (H5Tis_variable_str(type) != 0 || size == 0)
@@ -234,7 +245,8 @@ static ql_status read_text(hid_t attribute, hid_t type, const char *name, char *
     return QL_H5_FAIL(FORMAT, "attribute %s: damaged", name);
 }
 
-ql_status ql_h5_get_text(hid_t object, const char *name, char *value, size_t size, bool *found) {
+ql_status ql_h5_get_text(hid_t object, const char *name, char *value, size_t size, bool *found)
+{
     hid_t attribute, type;
     char *text;
     *found = false;
@@ -256,7 +268,8 @@ typedef struct fact_walk {
     ql_status status;
 } fact_walk;
 
-static ql_status take_fact(hid_t object, const char *name, ql_provenance *facts) {
+static ql_status take_fact(hid_t object, const char *name, ql_provenance *facts)
+{
     hid_t attribute = H5Aopen(object, name, H5P_DEFAULT), type = attribute < 0 ? -1 : H5Aget_type(attribute);
     H5T_class_t kind = type < 0 ? H5T_NO_CLASS : H5Tget_class(type);
     ql_status status = QL_OK;
@@ -279,14 +292,16 @@ static ql_status take_fact(hid_t object, const char *name, ql_provenance *facts)
     return status;
 }
 
-static herr_t visit_fact(hid_t object, const char *name, const H5A_info_t *info, void *udata) {
+static herr_t visit_fact(hid_t object, const char *name, const H5A_info_t *info, void *udata)
+{
     fact_walk *walk = udata;
     (void)info;
     walk->status = take_fact(object, name, walk->facts);
     return walk->status == QL_OK ? 0 : -1;
 }
 
-ql_status ql_h5_get_facts(hid_t where, const char *group, ql_provenance *facts) {
+ql_status ql_h5_get_facts(hid_t where, const char *group, ql_provenance *facts)
+{
     hid_t object = H5Oopen(where, group, H5P_DEFAULT);
     if (object < 0) return QL_H5_FAIL(FORMAT, "%s: missing or damaged", group);
     fact_walk walk = {facts, QL_OK};
@@ -306,7 +321,8 @@ typedef struct check_walk {
     ql_status status;
 } check_walk;
 
-static ql_status check_dataset(hid_t where, const char *name) {
+static ql_status check_dataset(hid_t where, const char *name)
+{
     opened it;
     void *data = NULL;
     ql_status status = open_dataset(&it, where, name);
@@ -320,7 +336,8 @@ static ql_status check_dataset(hid_t where, const char *name) {
     return status;
 }
 
-static herr_t visit_link(hid_t where, const char *name, const H5L_info_t *info, void *udata) {
+static herr_t visit_link(hid_t where, const char *name, const H5L_info_t *info, void *udata)
+{
     check_walk *walk = udata;
     char path[256];
     if (info->type != H5L_TYPE_HARD) return 0;
@@ -338,7 +355,8 @@ static herr_t visit_link(hid_t where, const char *name, const H5L_info_t *info, 
     return 0;
 }
 
-ql_status ql_h5_check_all(hid_t where, ql_h5_finding *found, void *context) {
+ql_status ql_h5_check_all(hid_t where, ql_h5_finding *found, void *context)
+{
     check_walk walk = {found, context, QL_OK};
     if (H5Lvisit(where, H5_INDEX_NAME, H5_ITER_NATIVE, visit_link, &walk) >= 0 || walk.status != QL_OK)
         return walk.status;

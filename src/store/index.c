@@ -10,11 +10,11 @@
 #include <string.h>
 
 static ql_status put_number_column(hid_t file, const char *name, const ql_summary_column *column,
-                                   const ql_summary *rows, int64_t count) {
+                                   const ql_summary *rows, int64_t count)
+{
     int64_t *values; /* or doubles: both have 8 bytes */
     QL_TRY(QL_TAKE(values, count));
-    for (int64_t i = 0; i < count; ++i)
-        memcpy(&values[i], (const char *)&rows[i] + column->offset, sizeof values[i]);
+    for (int64_t i = 0; i < count; ++i) memcpy(&values[i], (const char *)&rows[i] + column->offset, sizeof values[i]);
     ql_h5_array array = {.name = name,
                          .type = column->kind == QL_SUMMARY_KIND_INT ? QL_H5_I64 : QL_H5_F64,
                          .rows = count,
@@ -27,21 +27,23 @@ static ql_status put_number_column(hid_t file, const char *name, const ql_summar
     return status;
 }
 
-static ql_status put_columns(hid_t file, const ql_summary *rows, int64_t count) {
+static ql_status put_columns(hid_t file, const ql_summary *rows, int64_t count)
+{
     for (int c = 0; c < ql_summary_column_count(); ++c) {
         const ql_summary_column *column = ql_summary_column_at(c);
         char name[64];
         (void)snprintf(name, sizeof name, "table/%s", column->name);
         if (column->kind == QL_SUMMARY_KIND_TEXT)
-            QL_TRY(ql_h5_write_texts(file, name, (const char *)rows + column->offset, sizeof *rows, count,
-                                     column->unit, column->meaning));
+            QL_TRY(ql_h5_write_texts(file, name, (const char *)rows + column->offset, sizeof *rows, count, column->unit,
+                                     column->meaning));
         else
             QL_TRY(put_number_column(file, name, column, rows, count));
     }
     return QL_OK;
 }
 
-static ql_status put_links(hid_t file, const ql_summary *rows, int64_t count, int64_t *finished) {
+static ql_status put_links(hid_t file, const ql_summary *rows, int64_t count, int64_t *finished)
+{
     hid_t group;
     *finished = 0;
     QL_TRY(ql_h5_group(file, "meshes", &group));
@@ -58,7 +60,8 @@ static ql_status put_links(hid_t file, const ql_summary *rows, int64_t count, in
     return status;
 }
 
-static ql_status put_index(hid_t file, const ql_summary *rows, int64_t count) {
+static ql_status put_index(hid_t file, const ql_summary *rows, int64_t count)
+{
     char stamp[QL_STAMP_SIZE];
     int64_t finished, failed = 0;
     for (int64_t i = 0; i < count; ++i) failed += strcmp(rows[i].status, "failed") == 0;
@@ -72,7 +75,8 @@ static ql_status put_index(hid_t file, const ql_summary *rows, int64_t count) {
     return ql_h5_put_text(file, "date", ql_clock_stamp(stamp));
 }
 
-ql_status ql_summary_write_index(const char *path, const ql_summary *rows, int64_t count) {
+ql_status ql_summary_write_index(const char *path, const ql_summary *rows, int64_t count)
+{
     ql_h5_image image;
     ql_h5_lock();
     ql_status status = ql_h5_image_create(&image, 200000 + (size_t)count * 512);

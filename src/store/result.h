@@ -15,10 +15,9 @@
 /* A quad mesh and what is known of it. */
 typedef struct ql_result_quads {
     int64_t vertex_count, face_count;
-    const double *vertices; /* vertex_count x 3, input coordinates */
-    const int32_t *faces;   /* face_count x 4 */
-    const ql_provenance
-        *quality; /* names and values of the quality table (sj_min, chamfer_pct, ...), or NULL */
+    const double *vertices;       /* vertex_count x 3, input coordinates */
+    const int32_t *faces;         /* face_count x 4 */
+    const ql_provenance *quality; /* names and values of the quality table (sj_min, chamfer_pct, ...), or NULL */
     double seconds;
 } ql_result_quads;
 
@@ -26,10 +25,9 @@ typedef struct ql_result_quads {
 typedef struct ql_result_content {
     const char *id; /* NAME-HASH8 */
     const ql_mesh *mesh;
-    const ql_train_result
-        *train; /* arrays that are NULL are left out (parameters of an untrained field, sdf, ...) */
-    const ql_options *options;       /* written to /provenance as options.NAME; or NULL */
-    const ql_result_quads *quads;    /* or NULL */
+    const ql_train_result *train; /* arrays that are NULL are left out (parameters of an untrained field, sdf, ...) */
+    const ql_options *options;    /* written to /provenance as options.NAME; or NULL */
+    const ql_result_quads *quads; /* or NULL */
     const ql_provenance *provenance; /* version, git id, device, ranks, job, ...; or NULL. HDF5 version, input
                                         path, hashes and date are added */
     uint64_t options_hash;

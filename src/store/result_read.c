@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-void ql_result_destroy(ql_result *result) {
+void ql_result_destroy(ql_result *result)
+{
     if (result == NULL) return;
     ql_mesh_destroy(&result->mesh);
     ql_train_result_destroy(&result->train);
@@ -20,7 +21,8 @@ void ql_result_destroy(ql_result *result) {
     memset(result, 0, sizeof *result);
 }
 
-static ql_status get_format(hid_t file) {
+static ql_status get_format(hid_t file)
+{
     char format[32] = "";
     int64_t version = 0;
     bool found;
@@ -33,15 +35,17 @@ static ql_status get_format(hid_t file) {
 
 /* Corner indices inside 0 .. vertices - 1. */
 static ql_status check_corners(const int32_t *corners, int64_t count, int64_t per_face, int64_t vertices,
-                               const char *name) {
+                               const char *name)
+{
     for (int64_t k = 0; k < count; ++k)
         if (corners[k] < 0 || corners[k] >= vertices)
-            return QL_FAIL(FORMAT, "%s: face %lld: vertex %d of %lld", name, (long long)(k / per_face),
-                           corners[k], (long long)vertices);
+            return QL_FAIL(FORMAT, "%s: face %lld: vertex %d of %lld", name, (long long)(k / per_face), corners[k],
+                           (long long)vertices);
     return QL_OK;
 }
 
-static ql_status get_mesh(hid_t file, ql_result *result) {
+static ql_status get_mesh(hid_t file, ql_result *result)
+{
     ql_mesh *mesh = &result->mesh;
     int64_t rows = -1, columns = 3;
     void *data;
@@ -65,8 +69,8 @@ static ql_status get_mesh(hid_t file, ql_result *result) {
 }
 
 /* An array of the field that may be absent. */
-static ql_status get_part(hid_t file, const char *name, ql_h5_type type, int64_t rows, int64_t columns,
-                          void *data_out) {
+static ql_status get_part(hid_t file, const char *name, ql_h5_type type, int64_t rows, int64_t columns, void *data_out)
+{
     void *data = NULL;
     if (!ql_h5_has(file, name)) return QL_OK;
     QL_TRY(ql_h5_read_array(file, name, type, &rows, &columns, &data));
@@ -74,7 +78,8 @@ static ql_status get_part(hid_t file, const char *name, ql_h5_type type, int64_t
     return QL_OK;
 }
 
-static ql_status get_field(hid_t file, ql_result *result) {
+static ql_status get_field(hid_t file, ql_result *result)
+{
     ql_train_result *train = &result->train;
     int64_t faces = result->summary.faces, vertices = result->summary.vertices;
     QL_TRY(get_part(file, "/field/theta", QL_H5_F32, faces, 0, &train->theta));
@@ -86,7 +91,8 @@ static ql_status get_field(hid_t file, ql_result *result) {
     return get_part(file, "/field/singularity_index", QL_H5_I8, vertices, 0, &train->singularity_index);
 }
 
-static ql_status get_quads(hid_t file, ql_result *result) {
+static ql_status get_quads(hid_t file, ql_result *result)
+{
     int64_t columns = 3;
     void *data;
     if (!ql_h5_has(file, "/quads")) return QL_OK;
@@ -99,26 +105,23 @@ static ql_status get_quads(hid_t file, ql_result *result) {
     return check_corners(result->quads, 4 * result->quad_count, 4, result->quad_vertex_count, "/quads/faces");
 }
 
-static ql_status get_history(hid_t file, ql_history *history) {
+static ql_status get_history(hid_t file, ql_history *history)
+{
     if (!ql_h5_has(file, "/train/history")) return QL_OK;
-    QL_TRY(ql_h5_read_table(file, "/train/history", QL_HISTORY_COLUMNS, ql_history_column_name,
-                            &history->rows, &history->values));
+    QL_TRY(ql_h5_read_table(file, "/train/history", QL_HISTORY_COLUMNS, ql_history_column_name, &history->rows,
+                            &history->values));
     history->capacity = history->rows;
     return QL_OK;
 }
 
-static double or_zero(double value) {
-    return value == value ? value : 0;
-}
-static int64_t or_none(int64_t value) {
-    return value != QL_SUMMARY_NONE ? value : 0;
-}
+static double or_zero(double value) { return value == value ? value : 0; }
+static int64_t or_none(int64_t value) { return value != QL_SUMMARY_NONE ? value : 0; }
 
 /* What the row tells of the training. */
-static void take_summary(ql_train_result *train, const ql_summary *row) {
-    const double losses[QL_LOSS_COUNT] = {row->loss_total,   row->loss_sdf,    row->loss_off,
-                                          row->loss_eikonal, row->loss_normal, row->loss_align,
-                                          row->loss_smooth};
+static void take_summary(ql_train_result *train, const ql_summary *row)
+{
+    const double losses[QL_LOSS_COUNT] = {row->loss_total,  row->loss_sdf,   row->loss_off,   row->loss_eikonal,
+                                          row->loss_normal, row->loss_align, row->loss_smooth};
     train->face_count = (int32_t)or_none(row->faces);
     train->vertex_count = (int32_t)or_none(row->vertices);
     train->singularity_sum = or_none(row->singularity_sum);
@@ -134,7 +137,8 @@ static void take_summary(ql_train_result *train, const ql_summary *row) {
     (void)snprintf(train->engine, sizeof train->engine, "%.15s", row->engine);
 }
 
-static ql_status get_all(hid_t file, ql_result *result, unsigned parts) {
+static ql_status get_all(hid_t file, ql_result *result, unsigned parts)
+{
     ql_train_result *train = &result->train;
     QL_TRY(get_format(file));
     QL_TRY(ql_part_get_summary(file, &result->summary));
@@ -150,7 +154,8 @@ static ql_status get_all(hid_t file, ql_result *result, unsigned parts) {
     return ql_h5_get_facts(file, "/provenance", &result->provenance);
 }
 
-ql_status ql_result_read(ql_result *result, const char *path, unsigned parts) {
+ql_status ql_result_read(ql_result *result, const char *path, unsigned parts)
+{
     hid_t file;
     memset(result, 0, sizeof *result);
     ql_h5_lock();
@@ -164,13 +169,13 @@ ql_status ql_result_read(ql_result *result, const char *path, unsigned parts) {
     return status;
 }
 
-ql_status ql_result_export_vtkhdf(const char *result_path, const char *path) {
+ql_status ql_result_export_vtkhdf(const char *result_path, const char *path)
+{
     hid_t file;
     ql_h5_image image = {.file = -1};
     ql_h5_lock();
     ql_status status = ql_h5_open(result_path, &file);
-    if (status == QL_OK && !ql_h5_has(file, "/VTKHDF"))
-        status = QL_FAIL(FORMAT, "%s: has no /VTKHDF", result_path);
+    if (status == QL_OK && !ql_h5_has(file, "/VTKHDF")) status = QL_FAIL(FORMAT, "%s: has no /VTKHDF", result_path);
     if (status == QL_OK) status = ql_h5_image_create(&image, 0);
     if (status == QL_OK && H5Ocopy(file, "/VTKHDF", image.file, "VTKHDF", H5P_DEFAULT, H5P_DEFAULT) < 0)
         status = QL_H5_FAIL(FORMAT, "%s: copying /VTKHDF", result_path);

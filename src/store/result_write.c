@@ -18,15 +18,15 @@ enum { FORMAT_VERSION = 1, HEAD_BYTES = 131072, VTK_TRIANGLE = 5 };
 
 /* ---- the row ---- */
 
-static void put_text(char *to, const char *text) {
-    (void)snprintf(to, QL_SUMMARY_TEXT, "%s", text);
-}
+static void put_text(char *to, const char *text) { (void)snprintf(to, QL_SUMMARY_TEXT, "%s", text); }
 
-static void put_hash(char *to, uint64_t hash) {
+static void put_hash(char *to, uint64_t hash)
+{
     (void)snprintf(to, QL_SUMMARY_TEXT, "%016llx", (unsigned long long)hash);
 }
 
-static ql_status count_topology(ql_summary *row, const ql_mesh *mesh) {
+static ql_status count_topology(ql_summary *row, const ql_mesh *mesh)
+{
     ql_topology topology;
     unsigned char *used;
     QL_TRY(ql_topology_build(&topology, mesh));
@@ -47,10 +47,10 @@ static ql_status count_topology(ql_summary *row, const ql_mesh *mesh) {
     return status;
 }
 
-static void put_train(ql_summary *row, const ql_train_result *train) {
-    double *const losses[QL_LOSS_COUNT] = {&row->loss_total,   &row->loss_sdf,    &row->loss_off,
-                                           &row->loss_eikonal, &row->loss_normal, &row->loss_align,
-                                           &row->loss_smooth};
+static void put_train(ql_summary *row, const ql_train_result *train)
+{
+    double *const losses[QL_LOSS_COUNT] = {&row->loss_total,  &row->loss_sdf,   &row->loss_off,   &row->loss_eikonal,
+                                           &row->loss_normal, &row->loss_align, &row->loss_smooth};
     put_text(row->engine, train->engine);
     row->steps = train->steps;
     if (train->steps > 0)
@@ -68,7 +68,8 @@ static void put_train(ql_summary *row, const ql_train_result *train) {
 }
 
 /* Columns quads_X take the quality X. */
-static void put_quads(ql_summary *row, const ql_result_quads *quads) {
+static void put_quads(ql_summary *row, const ql_result_quads *quads)
+{
     static const char prefix[] = "quads_";
     row->quads_faces = quads->face_count;
     row->quads_vertices = quads->vertex_count;
@@ -85,13 +86,15 @@ static void put_quads(ql_summary *row, const ql_result_quads *quads) {
     }
 }
 
-static void put_options(ql_summary *row, const ql_options *options) {
+static void put_options(ql_summary *row, const ql_options *options)
+{
     int preset = ql_option_find("train.preset"), seed = ql_option_find("train.seed");
     if (preset >= 0) (void)ql_options_get(options, preset, row->preset, sizeof row->preset);
     if (seed >= 0) (void)ql_options_get(options, seed, row->seed, sizeof row->seed);
 }
 
-ql_status ql_result_summary(ql_summary *row, const ql_result_content *content) {
+ql_status ql_result_summary(ql_summary *row, const ql_result_content *content)
+{
     char stamp[QL_STAMP_SIZE];
     const ql_mesh *mesh = content->mesh;
     ql_summary_init(row);
@@ -114,7 +117,8 @@ ql_status ql_result_summary(ql_summary *row, const ql_result_content *content) {
 
 /* ---- mesh and field ---- */
 
-static ql_status put_single(hid_t file, const char *name, int64_t value, const char *long_name) {
+static ql_status put_single(hid_t file, const char *name, int64_t value, const char *long_name)
+{
     ql_h5_array array = {.name = name,
                          .type = QL_H5_I64,
                          .rows = 1,
@@ -125,7 +129,8 @@ static ql_status put_single(hid_t file, const char *name, int64_t value, const c
     return ql_h5_write_array(file, &array);
 }
 
-static ql_status link_as(hid_t file, const char *name, const char *second) {
+static ql_status link_as(hid_t file, const char *name, const char *second)
+{
     hid_t links = H5Pcreate(H5P_LINK_CREATE);
     herr_t made = -1;
     if (links >= 0 && H5Pset_create_intermediate_group(links, 1) >= 0)
@@ -135,7 +140,8 @@ static ql_status link_as(hid_t file, const char *name, const char *second) {
 }
 
 /* VTK's lists of cells: corner indices, where each cell begins, kind of cell. */
-static ql_status put_cells(hid_t file, const ql_mesh *mesh) {
+static ql_status put_cells(hid_t file, const ql_mesh *mesh)
+{
     int64_t faces = mesh->face_count, *numbers = NULL;
     unsigned char *types = NULL;
     ql_status status;
@@ -153,8 +159,7 @@ static ql_status put_cells(hid_t file, const ql_mesh *mesh) {
     array.rows = faces + 1;
     QL_TRY_GOTO(status, ql_h5_write_array(file, &array), done);
     memset(types, VTK_TRIANGLE, (size_t)faces);
-    array = (ql_h5_array){"VTKHDF/Types", QL_H5_U8, faces, 0, types, "1", "VTK cell type, 5 = triangle",
-                          QL_H5_PACKED};
+    array = (ql_h5_array){"VTKHDF/Types", QL_H5_U8, faces, 0, types, "1", "VTK cell type, 5 = triangle", QL_H5_PACKED};
     status = ql_h5_write_array(file, &array);
 done:
     ql_free(numbers);
@@ -163,7 +168,8 @@ done:
 }
 
 /* The reader of VTK 9.1 wants Type as ASCII of exact length. */
-static ql_status put_vtk_head(hid_t file) {
+static ql_status put_vtk_head(hid_t file)
+{
     static const char kind[] = "UnstructuredGrid";
     int64_t version[2] = {1, 0};
     hsize_t two = 2;
@@ -174,8 +180,7 @@ static ql_status put_vtk_head(hid_t file) {
     if (done >= 0) done = H5Tset_strpad(type, H5T_STR_NULLPAD);
     hid_t a = H5Acreate2(group, "Type", type, scalar, H5P_DEFAULT, H5P_DEFAULT);
     hid_t b = H5Acreate2(group, "Version", H5T_NATIVE_INT64, pair, H5P_DEFAULT, H5P_DEFAULT);
-    if (a < 0 || b < 0 || done < 0 || H5Awrite(a, type, kind) < 0 ||
-        H5Awrite(b, H5T_NATIVE_INT64, version) < 0)
+    if (a < 0 || b < 0 || done < 0 || H5Awrite(a, type, kind) < 0 || H5Awrite(b, H5T_NATIVE_INT64, version) < 0)
         done = -1;
     ql_status status = done < 0 ? QL_H5_FAIL(INTERNAL, "head of VTKHDF") : QL_OK;
     if (a >= 0) (void)H5Aclose(a);
@@ -187,12 +192,13 @@ static ql_status put_vtk_head(hid_t file) {
     return status;
 }
 
-static ql_status put_mesh(hid_t file, const ql_mesh *mesh) {
+static ql_status put_mesh(hid_t file, const ql_mesh *mesh)
+{
     QL_TRY(put_vtk_head(file));
     QL_TRY(put_single(file, "VTKHDF/NumberOfPoints", mesh->vertex_count, "vertices"));
     QL_TRY(put_single(file, "VTKHDF/NumberOfCells", mesh->face_count, "triangles"));
-    QL_TRY(put_single(file, "VTKHDF/NumberOfConnectivityIds", 3 * (int64_t)mesh->face_count,
-                      "corners of all triangles"));
+    QL_TRY(
+        put_single(file, "VTKHDF/NumberOfConnectivityIds", 3 * (int64_t)mesh->face_count, "corners of all triangles"));
     ql_h5_array vertices = {"mesh/vertices", QL_H5_F64,     mesh->vertex_count, 3,
                             mesh->vertices,  "input units", "vertex positions", QL_H5_PACKED};
     QL_TRY(ql_h5_write_array(file, &vertices));
@@ -209,17 +215,16 @@ static ql_status put_mesh(hid_t file, const ql_mesh *mesh) {
     return put_cells(file, mesh);
 }
 
-static ql_status put_field(hid_t file, const ql_train_result *train) {
+static ql_status put_field(hid_t file, const ql_train_result *train)
+{
     int64_t faces = train->face_count, vertices = train->vertex_count;
     const ql_h5_array arrays[] = {
-        {"theta", QL_H5_F32, faces, 0, train->theta, "radians", "cross angle in the local frame",
+        {"theta", QL_H5_F32, faces, 0, train->theta, "radians", "cross angle in the local frame", QL_H5_PACKED},
+        {"alpha", QL_H5_F32, faces, 3, train->alpha, "1", "first direction of the cross, unit, input coordinates",
          QL_H5_PACKED},
-        {"alpha", QL_H5_F32, faces, 3, train->alpha, "1",
-         "first direction of the cross, unit, input coordinates", QL_H5_PACKED},
-        {"beta", QL_H5_F32, faces, 3, train->beta, "1",
-         "second direction of the cross, unit, input coordinates", QL_H5_PACKED},
-        {"sdf", QL_H5_F32, faces, 0, train->sdf, "normalised units", "distance field at the centroid",
+        {"beta", QL_H5_F32, faces, 3, train->beta, "1", "second direction of the cross, unit, input coordinates",
          QL_H5_PACKED},
+        {"sdf", QL_H5_F32, faces, 0, train->sdf, "normalised units", "distance field at the centroid", QL_H5_PACKED},
         {"curvature_min", QL_H5_F32, faces, 3, train->curvature_min, "1",
          "direction of smallest curvature of the distance field, unit", QL_H5_PACKED},
         {"curvature_max", QL_H5_F32, faces, 3, train->curvature_max, "1",
@@ -243,7 +248,8 @@ static ql_status put_field(hid_t file, const ql_train_result *train) {
 
 /* ---- networks, history, quads, provenance ---- */
 
-static ql_status put_layout(hid_t file) {
+static ql_status put_layout(hid_t file)
+{
     const ql_layout *layout = ql_layout_get();
     int32_t *numbers;
     QL_TRY(QL_TAKE(numbers, 3 * QL_ENTRY_COUNT));
@@ -253,14 +259,9 @@ static ql_status put_layout(hid_t file) {
         shapes[2 * i] = layout->entry[i].rows;
         shapes[2 * i + 1] = layout->entry[i].columns;
     }
-    ql_h5_array offsets = {"model/layout/offset",
-                           QL_H5_I32,
-                           QL_ENTRY_COUNT,
-                           0,
-                           numbers,
-                           "1",
-                           "first element in /model/parameters",
-                           QL_H5_PACKED};
+    ql_h5_array offsets = {
+        "model/layout/offset", QL_H5_I32, QL_ENTRY_COUNT, 0, numbers, "1", "first element in /model/parameters",
+        QL_H5_PACKED};
     ql_h5_array shape = {"model/layout/shape",
                          QL_H5_I32,
                          QL_ENTRY_COUNT,
@@ -278,7 +279,8 @@ static ql_status put_layout(hid_t file) {
     return status;
 }
 
-static ql_status put_training(hid_t file, const ql_train_result *train) {
+static ql_status put_training(hid_t file, const ql_train_result *train)
+{
     QL_TRY(put_field(file, train));
     if (train->parameters != NULL) {
         ql_h5_array array = {"model/parameters",
@@ -293,14 +295,14 @@ static ql_status put_training(hid_t file, const ql_train_result *train) {
         QL_TRY(put_layout(file));
     }
     if (train->history.rows == 0) return QL_OK;
-    return ql_h5_write_table(
-        file, "train/history", train->history.values, train->history.rows, QL_HISTORY_COLUMNS,
-        ql_history_column_name, ql_history_column_unit,
-        "loss terms (unweighted), weighted total, gradient norm before clipping, at sampled steps",
-        QL_H5_PACKED);
+    return ql_h5_write_table(file, "train/history", train->history.values, train->history.rows, QL_HISTORY_COLUMNS,
+                             ql_history_column_name, ql_history_column_unit,
+                             "loss terms (unweighted), weighted total, gradient norm before clipping, at sampled steps",
+                             QL_H5_PACKED);
 }
 
-static ql_status put_quad_mesh(hid_t file, const ql_result_quads *quads) {
+static ql_status put_quad_mesh(hid_t file, const ql_result_quads *quads)
+{
     hid_t group;
     ql_h5_array vertices = {"quads/vertices", QL_H5_F64,     quads->vertex_count,         3,
                             quads->vertices,  "input units", "vertices of the quad mesh", QL_H5_PACKED};
@@ -314,7 +316,8 @@ static ql_status put_quad_mesh(hid_t file, const ql_result_quads *quads) {
     return status;
 }
 
-static ql_status put_provenance(hid_t file, const ql_result_content *content) {
+static ql_status put_provenance(hid_t file, const ql_result_content *content)
+{
     static const char *const reserved[] = {"input", "mesh_hash", "options_hash", "date", "hdf5"};
     char text[QL_SUMMARY_TEXT], stamp[QL_STAMP_SIZE];
     unsigned version[3] = {0, 0, 0};
@@ -345,7 +348,8 @@ done:
 
 /* ---- the file ---- */
 
-static ql_status put_all(hid_t file, const ql_result_content *content, const ql_summary *row) {
+static ql_status put_all(hid_t file, const ql_result_content *content, const ql_summary *row)
+{
     QL_TRY(ql_h5_put_text(file, "format", "quadloom-result"));
     QL_TRY(ql_h5_put_int(file, "format_version", FORMAT_VERSION));
     QL_TRY(ql_part_put_summary(file, row));
@@ -355,15 +359,16 @@ static ql_status put_all(hid_t file, const ql_result_content *content, const ql_
     return put_provenance(file, content);
 }
 
-static size_t expected_size(const ql_result_content *content) {
-    size_t size = HEAD_BYTES, faces = (size_t)content->mesh->face_count,
-           vertices = (size_t)content->mesh->vertex_count;
+static size_t expected_size(const ql_result_content *content)
+{
+    size_t size = HEAD_BYTES, faces = (size_t)content->mesh->face_count, vertices = (size_t)content->mesh->vertex_count;
     if (content->train != NULL && content->train->parameters != NULL)
         size += QL_PARAMETER_COUNT * sizeof(float) + 16384;
     return size + faces * 64 + vertices * 24; /* packed, usually less */
 }
 
-ql_status ql_result_write(const char *path, const ql_result_content *content) {
+ql_status ql_result_write(const char *path, const ql_result_content *content)
+{
     ql_summary *row;
     ql_h5_image image = {.file = -1};
     QL_TRY(QL_TAKE(row, 1));

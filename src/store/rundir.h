@@ -62,8 +62,7 @@ ql_status ql_failure_remove(const char *run_directory, const char *id); /* fine 
 
 /* Counts one more before the work starts and tells the count, 1 the first time. Progress resets it: when
  * `resume_step` is larger than at the attempt before, counting begins anew. */
-ql_status ql_attempts_begin(const char *run_directory, const char *id, int64_t resume_step,
-                            int64_t *attempts);
+ql_status ql_attempts_begin(const char *run_directory, const char *id, int64_t resume_step, int64_t *attempts);
 /* Forgets the count: the mesh is finished, failed for a known reason, or was stopped in good order. */
 ql_status ql_attempts_settle(const char *run_directory, const char *id);
 
@@ -74,9 +73,8 @@ typedef struct ql_listed_mesh {
 } ql_listed_mesh;
 
 typedef struct ql_listing {
-    int64_t count, finished, failed,
-        unfinished;         /* each mesh once: finished before failed before checkpointed */
-    ql_listed_mesh *meshes; /* sorted by id */
+    int64_t count, finished, failed, unfinished; /* each mesh once: finished before failed before checkpointed */
+    ql_listed_mesh *meshes;                      /* sorted by id */
 } ql_listing;
 
 /* Three directory listings; opens no file. */

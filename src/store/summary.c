@@ -14,22 +14,21 @@
 #include <string.h>
 
 static const ql_summary_column columns[] = {
-#define X(kind, name, unit, meaning)                                                                         \
-    {#name, unit, meaning, QL_SUMMARY_KIND_##kind, offsetof(ql_summary, name)},
+#define X(kind, name, unit, meaning) {#name, unit, meaning, QL_SUMMARY_KIND_##kind, offsetof(ql_summary, name)},
     QL_SUMMARY_COLUMNS(X)
 #undef X
 };
 
-int ql_summary_column_count(void) {
-    return (int)(sizeof columns / sizeof *columns);
-}
+int ql_summary_column_count(void) { return (int)(sizeof columns / sizeof *columns); }
 
-const ql_summary_column *ql_summary_column_at(int index) {
+const ql_summary_column *ql_summary_column_at(int index)
+{
     assert(index >= 0 && index < ql_summary_column_count());
     return &columns[index];
 }
 
-void ql_summary_init(ql_summary *row) {
+void ql_summary_init(ql_summary *row)
+{
     memset(row, 0, sizeof *row);
     for (int c = 0; c < ql_summary_column_count(); ++c) {
         char *at = (char *)row + columns[c].offset;
@@ -40,8 +39,8 @@ void ql_summary_init(ql_summary *row) {
 
 /* ---- attributes of a result ---- */
 
-ql_status ql_part_put_options(hid_t file, const char *group_name, const char *prefix,
-                              const ql_options *options) {
+ql_status ql_part_put_options(hid_t file, const char *group_name, const char *prefix, const ql_options *options)
+{
     char name[128], value[256];
     hid_t group = -1;
     ql_status status = QL_OK;
@@ -57,7 +56,8 @@ ql_status ql_part_put_options(hid_t file, const char *group_name, const char *pr
     return status;
 }
 
-ql_status ql_part_put_summary(hid_t object, const ql_summary *row) {
+ql_status ql_part_put_summary(hid_t object, const ql_summary *row)
+{
     for (int c = 0; c < ql_summary_column_count(); ++c) {
         const char *at = (const char *)row + columns[c].offset;
         switch (columns[c].kind) {
@@ -79,27 +79,23 @@ ql_status ql_part_put_summary(hid_t object, const ql_summary *row) {
     return QL_OK;
 }
 
-ql_status ql_part_get_summary(hid_t object, ql_summary *row) {
+ql_status ql_part_get_summary(hid_t object, ql_summary *row)
+{
     bool found;
     ql_summary_init(row);
     for (int c = 0; c < ql_summary_column_count(); ++c) {
         char *at = (char *)row + columns[c].offset;
         switch (columns[c].kind) {
-        case QL_SUMMARY_KIND_TEXT:
-            QL_TRY(ql_h5_get_text(object, columns[c].name, at, QL_SUMMARY_TEXT, &found));
-            break;
-        case QL_SUMMARY_KIND_INT:
-            QL_TRY(ql_h5_get_int(object, columns[c].name, (int64_t *)(void *)at, &found));
-            break;
-        case QL_SUMMARY_KIND_REAL:
-            QL_TRY(ql_h5_get_real(object, columns[c].name, (double *)(void *)at, &found));
-            break;
+        case QL_SUMMARY_KIND_TEXT: QL_TRY(ql_h5_get_text(object, columns[c].name, at, QL_SUMMARY_TEXT, &found)); break;
+        case QL_SUMMARY_KIND_INT: QL_TRY(ql_h5_get_int(object, columns[c].name, (int64_t *)(void *)at, &found)); break;
+        case QL_SUMMARY_KIND_REAL: QL_TRY(ql_h5_get_real(object, columns[c].name, (double *)(void *)at, &found)); break;
         }
     }
     return QL_OK;
 }
 
-ql_status ql_summary_read(ql_summary *row, const char *path) {
+ql_status ql_summary_read(ql_summary *row, const char *path)
+{
     hid_t file;
     ql_summary_init(row);
     ql_h5_lock();
@@ -121,7 +117,8 @@ ql_status ql_summary_read(ql_summary *row, const char *path) {
 /* ---- summary.csv ---- */
 
 /* RFC 4180: quoted when it holds a comma, a quote or a line break. */
-static void print_text(FILE *out, const char *text) {
+static void print_text(FILE *out, const char *text)
+{
     if (strpbrk(text, ",\"\r\n") == NULL) {
         (void)fputs(text, out);
         return;
@@ -134,7 +131,8 @@ static void print_text(FILE *out, const char *text) {
     (void)fputc('"', out);
 }
 
-static void print_cell(FILE *out, const ql_summary *row, const ql_summary_column *column) {
+static void print_cell(FILE *out, const ql_summary *row, const ql_summary_column *column)
+{
     const char *at = (const char *)row + column->offset;
     char number[QL_REAL_SIZE];
     if (column->kind == QL_SUMMARY_KIND_TEXT) {
@@ -148,7 +146,8 @@ static void print_cell(FILE *out, const ql_summary *row, const ql_summary_column
     }
 }
 
-ql_status ql_summary_write_csv(const char *path, const ql_summary *rows, int64_t count) {
+ql_status ql_summary_write_csv(const char *path, const ql_summary *rows, int64_t count)
+{
     char *text = NULL;
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);
@@ -162,8 +161,7 @@ ql_status ql_summary_write_csv(const char *path, const ql_summary *rows, int64_t
         }
     bool failed = ferror(out) != 0;
     failed = fclose(out) != 0 || failed;
-    ql_status status =
-        failed ? QL_FAIL(NO_MEMORY, "no memory for %s", path) : ql_file_write_whole(path, text, size);
+    ql_status status = failed ? QL_FAIL(NO_MEMORY, "no memory for %s", path) : ql_file_write_whole(path, text, size);
     free(text);
     return status;
 }

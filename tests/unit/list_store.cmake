@@ -1,2 +1,3 @@
 ql_unit_test(test_store_checkpoint)
 ql_unit_test(test_store_result)
+ql_unit_test(test_store_rundir)

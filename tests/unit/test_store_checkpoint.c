@@ -5,7 +5,8 @@
 
 static char directory[QL_PATH_SIZE], path[QL_PATH_SIZE], previous[QL_PATH_SIZE];
 
-static int set_up(void **state) {
+static int set_up(void **state)
+{
     (void)state;
     sample_directory(directory);
     ASSERT_OK(ql_path_join(path, directory, "mesh-01234567.h5"));
@@ -13,13 +14,15 @@ static int set_up(void **state) {
     return 0;
 }
 
-static int tear_down(void **state) {
+static int tear_down(void **state)
+{
     (void)state;
     sample_directory_remove(directory);
     return 0;
 }
 
-static void assert_same(const ql_snapshot *a, const ql_snapshot *b) {
+static void assert_same(const ql_snapshot *a, const ql_snapshot *b)
+{
     size_t bytes = QL_PARAMETER_COUNT * (a->state.type == QL_FLOAT64 ? sizeof(double) : sizeof(float));
     assert_int_equal(a->state.type, b->state.type);
     assert_true(a->step == b->step && a->seconds == b->seconds);
@@ -32,7 +35,8 @@ static void assert_same(const ql_snapshot *a, const ql_snapshot *b) {
                         (size_t)a->history.rows * QL_HISTORY_COLUMNS * sizeof(double));
 }
 
-static void round_trip(ql_real_type type) {
+static void round_trip(ql_real_type type)
+{
     ql_snapshot written, read;
     ql_options options;
     ql_checkpoint_origin origin;
@@ -49,17 +53,20 @@ static void round_trip(ql_real_type type) {
     ql_snapshot_destroy(&read);
 }
 
-static void single_precision_comes_back_bit_for_bit(void **state) {
+static void single_precision_comes_back_bit_for_bit(void **state)
+{
     (void)state;
     round_trip(QL_FLOAT32);
 }
 
-static void double_precision_comes_back_bit_for_bit(void **state) {
+static void double_precision_comes_back_bit_for_bit(void **state)
+{
     (void)state;
     round_trip(QL_FLOAT64);
 }
 
-static void empty_history_comes_back(void **state) {
+static void empty_history_comes_back(void **state)
+{
     (void)state;
     ql_snapshot written, read;
     sample_snapshot(&written, QL_FLOAT32, 0);
@@ -71,7 +78,8 @@ static void empty_history_comes_back(void **state) {
     ql_snapshot_destroy(&read);
 }
 
-static void flip_byte(const char *file, long at) {
+static void flip_byte(const char *file, long at)
+{
     FILE *stream = fopen(file, "r+b");
     assert_non_null(stream);
     assert_int_equal(fseek(stream, at, at < 0 ? SEEK_END : SEEK_SET), 0);
@@ -81,7 +89,8 @@ static void flip_byte(const char *file, long at) {
     assert_int_equal(fclose(stream), 0);
 }
 
-static void damaged_one_falls_back_to_the_one_before(void **state) {
+static void damaged_one_falls_back_to_the_one_before(void **state)
+{
     (void)state;
     ql_snapshot first, second, read;
     ql_checkpoint_origin origin;
@@ -107,7 +116,8 @@ static void damaged_one_falls_back_to_the_one_before(void **state) {
     ql_snapshot_destroy(&second);
 }
 
-static void missing_one_is_told(void **state) {
+static void missing_one_is_told(void **state)
+{
     (void)state;
     ql_snapshot read;
     assert_false(ql_checkpoint_exists(path));
@@ -121,7 +131,8 @@ static void missing_one_is_told(void **state) {
     assert_false(ql_checkpoint_exists(path));
 }
 
-static void every_cut_off_file_is_refused(void **state) {
+static void every_cut_off_file_is_refused(void **state)
+{
     (void)state;
     ql_snapshot written, read;
     sample_snapshot(&written, QL_FLOAT32, 7);
@@ -133,7 +144,8 @@ static void every_cut_off_file_is_refused(void **state) {
     ql_snapshot_destroy(&written);
 }
 
-static void writing_is_fast_and_memory_is_given_back(void **state) {
+static void writing_is_fast_and_memory_is_given_back(void **state)
+{
     (void)state;
     ql_snapshot written;
     double best = 1e9;
@@ -149,7 +161,8 @@ static void writing_is_fast_and_memory_is_given_back(void **state) {
     ql_snapshot_destroy(&written);
 }
 
-int main(void) {
+int main(void)
+{
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {TEST(single_precision_comes_back_bit_for_bit),
                                        TEST(double_precision_comes_back_bit_for_bit),

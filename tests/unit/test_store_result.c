@@ -3,14 +3,16 @@
 
 static char directory[QL_PATH_SIZE], path[QL_PATH_SIZE];
 
-static int set_up(void **state) {
+static int set_up(void **state)
+{
     (void)state;
     sample_directory(directory);
     ASSERT_OK(ql_path_join(path, directory, "sphere-01234567.h5"));
     return 0;
 }
 
-static int tear_down(void **state) {
+static int tear_down(void **state)
+{
     (void)state;
     sample_directory_remove(directory);
     return 0;
@@ -19,7 +21,8 @@ static int tear_down(void **state) {
 static const double quad_vertices[] = {0, 0, 0, 1, 0, 0, 1, 1, 0, 0, 1, 0, 2, 0, 0, 2, 1, 0};
 static const int32_t quad_faces[] = {0, 1, 2, 3, 1, 4, 5, 2};
 
-static void everything_comes_back(void **state) {
+static void everything_comes_back(void **state)
+{
     (void)state;
     ql_mesh mesh;
     ql_train_result train;
@@ -54,8 +57,7 @@ static void everything_comes_back(void **state) {
     assert_memory_equal(read->train.singularity_index, train.singularity_index, vertices);
     assert_memory_equal(read->train.parameters, train.parameters, QL_PARAMETER_COUNT * sizeof(float));
     assert_true(read->train.history.rows == 5);
-    assert_memory_equal(read->train.history.values, train.history.values,
-                        5 * QL_HISTORY_COLUMNS * sizeof(double));
+    assert_memory_equal(read->train.history.values, train.history.values, 5 * QL_HISTORY_COLUMNS * sizeof(double));
     assert_true(read->quad_count == 2 && read->quad_vertex_count == 6);
     assert_memory_equal(read->quads, quad_faces, sizeof quad_faces);
     assert_memory_equal(read->quad_vertices, quad_vertices, sizeof quad_vertices);
@@ -86,7 +88,8 @@ static void everything_comes_back(void **state) {
     ql_mesh_destroy(&mesh);
 }
 
-static void field_without_networks_and_history_is_a_result_too(void **state) {
+static void field_without_networks_and_history_is_a_result_too(void **state)
+{
     (void)state;
     ql_mesh mesh;
     ql_train_result train;
@@ -110,7 +113,8 @@ static void field_without_networks_and_history_is_a_result_too(void **state) {
     ql_mesh_destroy(&mesh);
 }
 
-static void vtkhdf_copy_stands_alone(void **state) {
+static void vtkhdf_copy_stands_alone(void **state)
+{
     (void)state;
     char copy[QL_PATH_SIZE];
     ql_mesh mesh;
@@ -127,7 +131,8 @@ static void vtkhdf_copy_stands_alone(void **state) {
     ql_mesh_destroy(&mesh);
 }
 
-int main(void) {
+int main(void)
+{
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {TEST(everything_comes_back),
                                        TEST(field_without_networks_and_history_is_a_result_too),
