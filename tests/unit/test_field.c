@@ -1,6 +1,7 @@
 /* Tables, singularities and feature distances against closed forms. */
 #include "support/test.h"
 
+#include "base/clock.h"
 #include "field/feature_distance.h"
 #include "field/singularity.h"
 #include "mesh/generate.h"
@@ -187,6 +188,28 @@ static void feature_distance_sees_creases(void **state)
     close_fixture(&f);
 }
 
+/* Reading, adjacency and tables of the largest real mesh: under 2 s of one core (not under sanitizers). */
+static void tables_of_50000_faces_are_quick(void **state)
+{
+    (void)state;
+    SKIP_WITHOUT_SHARED("time for the tables of meshes/dev/doubleTorus.obj");
+    char path[4200];
+    fixture f;
+    (void)snprintf(path, sizeof path, "%s/meshes/dev/doubleTorus.obj", ql_test_shared());
+    double began = ql_clock_cpu_s();
+    ASSERT_OK(ql_mesh_read(&f.mesh, path));
+    double read = ql_clock_cpu_s();
+    ASSERT_OK(ql_topology_build(&f.topology, &f.mesh));
+    ASSERT_OK(ql_tables_build(&f.tables, &f.mesh, &f.topology, 1));
+    double built = ql_clock_cpu_s();
+    print_message("%d faces: read in %.3f s, tables in %.3f s\n", (int)f.mesh.face_count, read - began, built - read);
+    assert_int_equal(f.mesh.face_count, 50000);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    assert_true(built - began < 2);
+#endif
+    close_fixture(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -197,6 +220,7 @@ int main(void)
         cmocka_unit_test(indices_sum_to_four_chi),
         cmocka_unit_test(odd_faces_are_legal),
         cmocka_unit_test(feature_distance_sees_creases),
+        cmocka_unit_test(tables_of_50000_faces_are_quick),
     };
     return ql_test_main(tests);
 }
