@@ -13,6 +13,7 @@ there() { # PACKAGE PROBE
     case $2 in
     cmd:*) command -v "${2#cmd:}" >/dev/null 2>&1 ;;
     pkg:*) pkg-config --exists "${2#pkg:}" >/dev/null 2>&1 ;;
+    inc:*) echo "#include <${2#inc:}>" | cc -E - >/dev/null 2>&1 ;;
     py:*) python3 -c "import ${2#py:}" >/dev/null 2>&1 ;;
     *) echo "$0: unknown probe $2" >&2; exit 2 ;;
     esac
