@@ -1,0 +1,392 @@
+/* One step of engine cpu (see cpu.h and the order in engine.h):
+ *
+ *     pack | angle network forward | per shard: surface points, off-surface points, smoothness, angle network backward | sum
+ *
+ * with a barrier at each bar. Forward has no sums over faces, so its chunks go to whoever is free; shards do as well, since
+ * a shard's sums are its own.
+ */
+#include "engine/cpu/cpu.h"
+
+#include "base/clock.h"
+#include "model/sample.h"
+
+#define QL_REAL float
+#include "model/point.h"
+
+#include <string.h>
+
+/* ---- time ---- */
+
+static void lap(ql_cpu_member *self, ql_cpu_stage stage)
+{
+    double now = ql_clock_s();
+    self->seconds[stage] += now - self->since;
+    self->since = now;
+}
+
+static void meet(ql_cpu *cpu, int member)
+{
+    ql_team_barrier(cpu->team);
+    if (member == 0) atomic_store(&cpu->next, 0);
+    ql_team_barrier(cpu->team);
+    lap(&cpu->member[member], QL_CPU_WAIT);
+}
+
+/* Next of `count` pieces of work for this member, or -1. Without `free` member m does piece m alone. */
+static int next_piece(ql_cpu *cpu, int count)
+{
+    int piece = atomic_fetch_add(&cpu->next, 1);
+    return piece < count ? piece : -1;
+}
+
+/* ---- SDF network ---- */
+
+static void place_point(float *to, const double *from)
+{
+    for (int c = 0; c < 3; ++c) to[c] = (float)from[c];
+}
+
+static void surface_losses(ql_cpu *cpu, ql_sdf_work *work, int64_t begin, double *terms)
+{
+    const double *weight = cpu->weights->weight, faces = (double)cpu->surface_split.count;
+    const double points = faces + (double)cpu->off_split.count;
+    for (int32_t p = 0; p < work->rows; ++p) {
+        const int64_t i = begin + p;
+        const double share = cpu->setup.shares->align[i], theta = (double)cpu->theta[i];
+        const ql_point_scale scale = {(float)(weight[QL_LOSS_SDF] / faces), 0, (float)(weight[QL_LOSS_EIKONAL] / points),
+                                      (float)(weight[QL_LOSS_NORMAL] / faces), (float)(weight[QL_LOSS_ALIGN] * share)};
+        ql_point_adjoint adjoint;
+        ql_point_terms t = ql_point_surface(work->value[p], work->gradient + 3 * p, work->hessian + 6 * p,
+                                            cpu->normals + 3 * i, cpu->u + 3 * i, cpu->v + 3 * i, (float)cos(theta),
+                                            (float)sin(theta), &scale, &adjoint);
+        terms[QL_LOSS_SDF] += (double)t.sdf;
+        terms[QL_LOSS_EIKONAL] += (double)t.eikonal;
+        terms[QL_LOSS_NORMAL] += (double)t.normal;
+        terms[QL_LOSS_ALIGN] += (double)t.align * share;
+        work->value_adjoint[p] = adjoint.value;
+        memcpy(work->gradient_adjoint + 3 * p, adjoint.gradient, sizeof adjoint.gradient);
+        memcpy(work->hessian_adjoint + 6 * p, adjoint.hessian, sizeof adjoint.hessian);
+        cpu->theta_adjoint[i] = adjoint.theta;
+    }
+}
+
+static void off_losses(const ql_cpu *cpu, ql_sdf_work *work, double *terms)
+{
+    const double *weight = cpu->weights->weight, off = (double)cpu->off_split.count;
+    const double points = off + (double)cpu->surface_split.count;
+    const ql_point_scale scale = {0, (float)(weight[QL_LOSS_OFF] / off), (float)(weight[QL_LOSS_EIKONAL] / points), 0, 0};
+    for (int32_t p = 0; p < work->rows; ++p) {
+        ql_point_adjoint adjoint;
+        float e = expf(-100 * ql_abs(work->value[p]));
+        ql_point_terms t = ql_point_off(work->value[p], e, work->gradient + 3 * p, &scale, &adjoint);
+        terms[QL_LOSS_OFF] += (double)t.off;
+        terms[QL_LOSS_EIKONAL] += (double)t.eikonal;
+        work->value_adjoint[p] = adjoint.value;
+        memcpy(work->gradient_adjoint + 3 * p, adjoint.gradient, sizeof adjoint.gradient);
+    }
+}
+
+static void draw_off_point(const ql_cpu *cpu, int64_t index, float point[3])
+{
+    const ql_train_options *train = cpu->setup.train;
+    const bool near = train->sampling == QL_SAMPLING_NEAR;
+    if (cpu->setup.fixed_off_points != NULL) {
+        memcpy(point, cpu->setup.fixed_off_points + 3 * index, 3 * sizeof *point);
+    } else if (index < ql_sample_near_count(train->off_points, near, train->near_fraction)) {
+        const ql_tables *tables = cpu->setup.tables;
+        float offset[3];
+        int32_t face = ql_sample_near(cpu->setup.key, cpu->step, (uint64_t)index, tables->face_count, offset);
+        for (int c = 0; c < 3; ++c)
+            point[c] = (float)(tables->points[3 * (int64_t)face + c] + tables->sigma[face] * (double)offset[c]);
+    } else {
+        ql_sample_uniform(cpu->setup.key, cpu->step, (uint64_t)index, near ? QL_NEAR_RANGE : QL_FAR_RANGE, point);
+    }
+}
+
+/* Column sums of layer biases, W_0 and w_5 go to their places; value adjoints were summed there before. */
+static void flush_columns(const ql_cpu *cpu, ql_sdf_work *work, float *gradient)
+{
+    const ql_dense *sdf = cpu->layout->sdf;
+    float *column = work->column;
+    for (int k = 0; k < QL_SDF_WIDTH; ++k) {
+        for (int d = 0; d < 3; ++d) gradient[sdf[0].weight + 3 * k + d] += column[d * QL_SDF_WIDTH + k];
+        for (int l = 0; l < QL_SDF_HIDDEN; ++l) gradient[sdf[l].bias + k] += column[(3 + l) * QL_SDF_WIDTH + k];
+        gradient[sdf[QL_SDF_HIDDEN].weight + k] += column[(3 + QL_SDF_HIDDEN) * QL_SDF_WIDTH + k];
+    }
+    memset(column, 0, (4 + QL_SDF_HIDDEN) * QL_SDF_WIDTH * sizeof *column);
+}
+
+static void surface_shard(ql_cpu *cpu, ql_cpu_member *self, int shard)
+{
+    ql_sdf_work *work = &self->surface;
+    float *gradient = cpu->shard_gradient[shard];
+    for (int chunk = 0; chunk < cpu->surface_split.chunks; ++chunk) {
+        const int64_t begin = ql_cpu_begin(&cpu->surface_split, shard, chunk);
+        work->rows = (int32_t)(ql_cpu_begin(&cpu->surface_split, shard, chunk + 1) - begin);
+        if (work->rows == 0) continue;
+        memcpy(work->point, cpu->points + 3 * begin, (size_t)work->rows * 3 * sizeof *work->point);
+        cpu->isa->sdf_forward(&cpu->sdf, work);
+        surface_losses(cpu, work, begin, cpu->shard_terms[shard]);
+        cpu->isa->sdf_backward(&cpu->sdf, work, gradient);
+        for (int32_t p = 0; p < work->rows; ++p) gradient[cpu->layout->sdf[QL_SDF_HIDDEN].bias] += work->value_adjoint[p];
+    }
+    flush_columns(cpu, work, gradient);
+    lap(self, QL_CPU_SURFACE);
+}
+
+static void off_shard(ql_cpu *cpu, ql_cpu_member *self, int shard)
+{
+    ql_sdf_work *work = &self->off;
+    float *gradient = cpu->shard_gradient[shard];
+    for (int chunk = 0; chunk < cpu->off_split.chunks; ++chunk) {
+        const int64_t begin = ql_cpu_begin(&cpu->off_split, shard, chunk);
+        work->rows = (int32_t)(ql_cpu_begin(&cpu->off_split, shard, chunk + 1) - begin);
+        if (work->rows == 0) continue;
+        for (int32_t p = 0; p < work->rows; ++p) draw_off_point(cpu, begin + p, work->point + 3 * p);
+        cpu->isa->sdf_forward(&cpu->sdf, work);
+        off_losses(cpu, work, cpu->shard_terms[shard]);
+        cpu->isa->sdf_backward(&cpu->sdf, work, gradient);
+        for (int32_t p = 0; p < work->rows; ++p) gradient[cpu->layout->sdf[QL_SDF_HIDDEN].bias] += work->value_adjoint[p];
+    }
+    flush_columns(cpu, work, gradient);
+    lap(self, QL_CPU_OFF);
+}
+
+/* ---- smoothness and angle network ---- */
+
+/* A face gathers all that depends on its own angle (see ql_point_smooth). Angles are few: double. */
+static void smooth_shard(ql_cpu *cpu, ql_cpu_member *self, int shard)
+{
+    const ql_tables *tables = cpu->setup.tables;
+    const double *share = cpu->setup.shares->smooth, weight = cpu->weights->weight[QL_LOSS_SMOOTH];
+    const int64_t end = ql_cpu_begin(&cpu->angle_split, shard, cpu->angle_split.chunks);
+    for (int64_t i = ql_cpu_begin(&cpu->angle_split, shard, 0); i < end; ++i) {
+        double sum = 0, slope_sum = 0;
+        for (int32_t k = tables->neighbour_ptr[i]; k < tables->neighbour_ptr[i + 1]; ++k) {
+            const int32_t j = tables->neighbour[k];
+            const double delta = (double)cpu->theta[j] + tables->transport[k] - (double)cpu->theta[i];
+            if (isnan(tables->transport[k])) {
+                sum -= 2;
+                continue;
+            }
+            float slope;
+            sum += (double)ql_point_smooth((float)cos(delta), (float)sin(delta), &slope);
+            slope_sum += (share[i] + share[j]) * (double)slope;
+        }
+        cpu->shard_terms[shard][QL_LOSS_SMOOTH] += share[i] * sum;
+        cpu->theta_adjoint[i] -= (float)(weight * slope_sum);
+    }
+    lap(self, QL_CPU_SMOOTH);
+}
+
+static float *record_of(const ql_cpu *cpu, const ql_cpu_member *self, int shard, int chunk)
+{
+    const size_t size = (size_t)cpu->slots.record_floats * (size_t)cpu->angle_split.rows;
+    return cpu->keep ? cpu->records + size * (size_t)(shard * cpu->angle_split.chunks + chunk) : self->record;
+}
+
+static void angle_forward_chunk(ql_cpu *cpu, ql_cpu_member *self, int shard, int chunk)
+{
+    const int64_t begin = ql_cpu_begin(&cpu->angle_split, shard, chunk);
+    const int32_t rows = (int32_t)(ql_cpu_begin(&cpu->angle_split, shard, chunk + 1) - begin);
+    if (rows == 0) return;
+    cpu->isa->angle_forward(&cpu->angle, &cpu->slots, &self->angle, record_of(cpu, self, shard, chunk),
+                            cpu->input + begin * QL_INPUT_LD, rows, cpu->theta + begin);
+}
+
+static void angle_forward(ql_cpu *cpu, ql_cpu_member *self)
+{
+    const int chunks = cpu->angle_split.chunks;
+    for (int k; (k = next_piece(cpu, cpu->angle_split.shards * chunks)) >= 0;)
+        angle_forward_chunk(cpu, self, k / chunks, k % chunks);
+    lap(self, QL_CPU_ANGLE_FORWARD);
+}
+
+static void angle_backward_shard(ql_cpu *cpu, ql_cpu_member *self, int shard)
+{
+    for (int chunk = 0; chunk < cpu->angle_split.chunks; ++chunk) {
+        const int64_t begin = ql_cpu_begin(&cpu->angle_split, shard, chunk);
+        const int32_t rows = (int32_t)(ql_cpu_begin(&cpu->angle_split, shard, chunk + 1) - begin);
+        if (rows == 0) continue;
+        const double flop = self->angle.flop;
+        if (!cpu->keep) angle_forward_chunk(cpu, self, shard, chunk);
+        self->angle.flop = flop; /* what is computed twice counts once */
+        cpu->isa->angle_backward(&cpu->angle, &cpu->slots, &self->angle, record_of(cpu, self, shard, chunk),
+                                 cpu->input + begin * QL_INPUT_LD, rows, cpu->theta_adjoint + begin,
+                                 cpu->shard_gradient[shard]);
+    }
+    lap(self, QL_CPU_ANGLE_BACKWARD);
+}
+
+/* ---- the step ---- */
+
+static void shard_work(ql_cpu *cpu, ql_cpu_member *self, int shard)
+{
+    memset(cpu->shard_gradient[shard], 0, QL_PARAMETER_COUNT * sizeof(float));
+    memset(cpu->shard_terms[shard], 0, sizeof cpu->shard_terms[shard]);
+    surface_shard(cpu, self, shard);
+    off_shard(cpu, self, shard);
+    smooth_shard(cpu, self, shard);
+    angle_backward_shard(cpu, self, shard);
+}
+
+/* Member's part of the flat array, the same for every step. */
+static int64_t part_begin(const ql_cpu *cpu, int member)
+{
+    return (int64_t)QL_PARAMETER_COUNT * member / cpu->members / 64 * 64;
+}
+
+static int64_t part_end(const ql_cpu *cpu, int member)
+{
+    return member + 1 == cpu->members ? QL_PARAMETER_COUNT : part_begin(cpu, member + 1);
+}
+
+static void evaluate_member(void *context, int member)
+{
+    ql_cpu *cpu = context;
+    ql_cpu_member *self = &cpu->member[member];
+    self->since = ql_clock_s();
+    self->surface.flop = self->off.flop = self->angle.flop = 0;
+    ql_cpu_pack(cpu, member);
+    lap(self, QL_CPU_PACK);
+    meet(cpu, member);
+    angle_forward(cpu, self);
+    meet(cpu, member);
+    for (int shard; (shard = next_piece(cpu, cpu->angle_split.shards)) >= 0;) shard_work(cpu, self, shard);
+    meet(cpu, member);
+    cpu->isa->sum_arrays(cpu->shard_gradient[0], (const float *const *)(cpu->shard_gradient + 1),
+                         cpu->angle_split.shards - 1, part_begin(cpu, member), part_end(cpu, member));
+    lap(self, QL_CPU_SUM);
+    meet(cpu, member);
+    ql_cpu_finish_gradient(cpu, member);
+    lap(self, QL_CPU_SUM);
+}
+
+static void sum_terms(ql_cpu *cpu, double terms[QL_LOSS_COUNT])
+{
+    const double faces = (double)cpu->surface_split.count, off = (double)cpu->off_split.count;
+    memset(terms, 0, QL_LOSS_COUNT * sizeof *terms);
+    for (int s = 0; s < cpu->angle_split.shards; ++s)
+        for (int term = 0; term < QL_LOSS_COUNT; ++term) terms[term] += cpu->shard_terms[s][term];
+    terms[QL_LOSS_SDF] /= faces;
+    terms[QL_LOSS_NORMAL] /= faces;
+    terms[QL_LOSS_OFF] /= off;
+    terms[QL_LOSS_EIKONAL] /= faces + off;
+    terms[QL_LOSS_TOTAL] = ql_loss_total(cpu->weights, terms);
+}
+
+static void set_drop(ql_cpu *cpu, bool train)
+{
+    const bool random = train && cpu->setup.train->stochastic_depth;
+    for (int b = 0; b < QL_BLOCK_COUNT; ++b)
+        cpu->angle.drop[b] =
+            random ? ql_sample_drop(cpu->setup.key, cpu->step, (uint32_t)b, cpu->layout->block[b].drop_rate) : 1.0;
+}
+
+void ql_cpu_evaluate(ql_cpu *cpu, int64_t step, const ql_loss_weights *weights, double terms[QL_LOSS_COUNT])
+{
+    cpu->step = (uint32_t)step;
+    cpu->weights = weights;
+    set_drop(cpu, true);
+    ql_team_run(cpu->team, evaluate_member, cpu);
+    sum_terms(cpu, terms);
+    cpu->flop = 0;
+    for (int m = 0; m < cpu->members; ++m)
+        cpu->flop += cpu->member[m].surface.flop + cpu->member[m].off.flop + cpu->member[m].angle.flop;
+}
+
+/* ---- Adam ---- */
+
+enum { NORM_PARTS = 64 };
+
+typedef struct apply_context {
+    ql_cpu *cpu;
+    double t, part[NORM_PARTS]; /* sums of squares of fixed parts, whoever computes them */
+} apply_context;
+
+static double norm_of(const apply_context *context)
+{
+    double sum = 0;
+    for (int k = 0; k < NORM_PARTS; ++k) sum += context->part[k];
+    return sqrt(sum);
+}
+
+static void apply_member(void *context, int member)
+{
+    apply_context *apply = context;
+    ql_cpu *cpu = apply->cpu;
+    const ql_train_options *train = cpu->setup.train;
+    cpu->member[member].since = ql_clock_s();
+    for (int k = member; k < NORM_PARTS; k += cpu->members)
+        apply->part[k] = cpu->isa->squares(cpu->shard_gradient[0], (int64_t)QL_PARAMETER_COUNT * k / NORM_PARTS,
+                                           (int64_t)QL_PARAMETER_COUNT * (k + 1) / NORM_PARTS);
+    ql_team_barrier(cpu->team);
+    cpu->isa->adam(apply->t, norm_of(apply), train->clip_norm, train->learning_rate, cpu->shard_gradient[0], cpu->parameters,
+                   cpu->moment1, cpu->moment2, part_begin(cpu, member), part_end(cpu, member));
+    lap(&cpu->member[member], QL_CPU_APPLY);
+}
+
+double ql_cpu_apply(ql_cpu *cpu, int64_t step)
+{
+    apply_context context = {.cpu = cpu, .t = (double)(step + 1)};
+    ql_team_run(cpu->team, apply_member, &context);
+    return norm_of(&context);
+}
+
+/* ---- evaluation for output ---- */
+
+static void theta_member(void *context, int member)
+{
+    ql_cpu *cpu = context;
+    cpu->member[member].since = ql_clock_s();
+    ql_cpu_pack(cpu, member);
+    meet(cpu, member);
+    angle_forward(cpu, &cpu->member[member]);
+}
+
+void ql_cpu_theta(ql_cpu *cpu, double *theta)
+{
+    set_drop(cpu, false);
+    atomic_store(&cpu->next, 0);
+    ql_team_run(cpu->team, theta_member, cpu);
+    for (int32_t i = 0; i < cpu->setup.tables->face_count; ++i) theta[i] = (double)cpu->theta[i];
+}
+
+typedef struct field_context {
+    ql_cpu *cpu;
+    const double *points;
+    int64_t count;
+    double *value, *gradient, *hessian;
+} field_context;
+
+static void copy_out(double *to, const float *from, int64_t begin, int32_t rows, int32_t columns)
+{
+    if (to == NULL) return;
+    for (int64_t k = 0; k < (int64_t)rows * columns; ++k) to[begin * columns + k] = (double)from[k];
+}
+
+static void field_member(void *context, int member)
+{
+    field_context *field = context;
+    ql_cpu *cpu = field->cpu;
+    ql_sdf_work *work = field->hessian != NULL ? &cpu->member[member].surface : &cpu->member[member].off;
+    cpu->member[member].since = ql_clock_s();
+    ql_cpu_pack(cpu, member);
+    meet(cpu, member);
+    for (int64_t k; (k = next_piece(cpu, (int)((field->count + work->capacity - 1) / work->capacity))) >= 0;) {
+        const int64_t begin = k * work->capacity, left = field->count - begin;
+        work->rows = left < work->capacity ? (int32_t)left : work->capacity;
+        for (int32_t p = 0; p < work->rows; ++p) place_point(work->point + 3 * p, field->points + 3 * (begin + p));
+        cpu->isa->sdf_forward(&cpu->sdf, work);
+        copy_out(field->value, work->value, begin, work->rows, 1);
+        copy_out(field->gradient, work->gradient, begin, work->rows, 3);
+        copy_out(field->hessian, work->hessian, begin, work->rows, 6);
+    }
+}
+
+void ql_cpu_field(ql_cpu *cpu, const double *points, int64_t count, double *value, double *gradient, double *hessian)
+{
+    field_context context = {cpu, points, count, value, gradient, hessian};
+    set_drop(cpu, false);
+    ql_team_run(cpu->team, field_member, &context);
+}

@@ -1,0 +1,102 @@
+/* Vectors of floats for the files that are compiled once per instruction set (see isa.h).
+ *
+ * Compilers' portable vector types, no intrinsics: the same source serves SSE2, AVX2, AVX-512 and Arm. Shapes of the
+ * register tile: QL_TILE_ROWS x QL_VECTORS vectors of QL_LANES floats are accumulated at once; together with one row of
+ * the second factor and a broadcast they fill the registers that the set has.
+ */
+#ifndef QL_ENGINE_CPU_SIMD_H
+#define QL_ENGINE_CPU_SIMD_H
+
+#include "engine/cpu/isa.h"
+
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__AVX512F__)
+enum { QL_LANES = 16, QL_VECTORS = 2, QL_TILE_ROWS = 12 };
+#elif defined(__AVX2__)
+enum { QL_LANES = 8, QL_VECTORS = 2, QL_TILE_ROWS = 6 };
+#elif defined(__aarch64__)
+enum { QL_LANES = 4, QL_VECTORS = 4, QL_TILE_ROWS = 6 };
+#else
+enum { QL_LANES = 4, QL_VECTORS = 2, QL_TILE_ROWS = 6 };
+#endif
+enum { QL_PANEL = QL_LANES * QL_VECTORS };
+
+typedef float ql_vector __attribute__((vector_size(4 * QL_LANES)));
+typedef int32_t ql_vector_int __attribute__((vector_size(4 * QL_LANES)));
+typedef float ql_vector_unaligned __attribute__((vector_size(4 * QL_LANES), aligned(4), may_alias));
+
+#define QL_ALWAYS static inline __attribute__((always_inline))
+
+#ifdef __clang__
+#define QL_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define QL_UNROLL _Pragma("GCC unroll 16")
+#endif
+
+/* Keeps the compiler from knowing how x came about. */
+#if defined(__aarch64__)
+#define QL_OPAQUE(x) __asm__("" : "+w"(x))
+#elif defined(__AVX512F__)
+#define QL_OPAQUE(x) __asm__("" : "+v"(x))
+#else
+#define QL_OPAQUE(x) __asm__("" : "+x"(x))
+#endif
+
+QL_ALWAYS ql_vector ql_load(const float *p) { return (ql_vector) * (const ql_vector_unaligned *)p; }
+QL_ALWAYS void ql_store(float *p, ql_vector x) { *(ql_vector_unaligned *)p = (ql_vector_unaligned)x; }
+QL_ALWAYS ql_vector ql_splat(float x) { return x - (ql_vector){0}; }
+QL_ALWAYS void ql_add_to(float *p, ql_vector x) { ql_store(p, ql_load(p) + x); }
+
+QL_ALWAYS ql_vector ql_select(ql_vector_int mask, ql_vector yes, ql_vector no)
+{
+    return (ql_vector)(((ql_vector_int)yes & mask) | ((ql_vector_int)no & ~mask));
+}
+
+QL_ALWAYS ql_vector ql_positive(ql_vector x) /* max(x, 0); NaN stays visible as NaN */
+{
+    return ql_select(x <= 0.0f, (ql_vector){0}, x);
+}
+
+/* Sum of the lanes, halves first. */
+QL_ALWAYS float ql_sum_lanes(ql_vector x)
+{
+    float lane[QL_LANES];
+    memcpy(lane, &x, sizeof lane);
+    QL_UNROLL
+    for (int half = QL_LANES / 2; half > 0; half /= 2)
+        for (int k = 0; k < half; ++k) lane[k] += lane[k + half];
+    return lane[0];
+}
+
+/* sin and cos of 30 z. The phase is kept in two floats, reduced by multiples of pi/2 split into parts of 8 bits
+ * (Cody and Waite, 1980), so that |30 z| up to 5e4 keeps an absolute error near one unit in the last place of 1. The
+ * polynomials are minimax on [-pi/4, pi/4]. */
+QL_ALWAYS void ql_sine30(ql_vector z, ql_vector *sine, ql_vector *cosine)
+{
+    const ql_vector magic = ql_splat(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
+    ql_vector phase = z * 30.0f;
+#if defined(__FMA__) || defined(__aarch64__)
+    QL_OPAQUE(phase);
+    ql_vector low = z * 30.0f - phase; /* contracted to one operation: the rounding error of the product */
+#else
+    ql_vector low = {0};
+#endif
+    ql_vector shifted = phase * 0.63661977f + magic;
+    ql_vector turns = shifted - magic;
+    ql_vector r = phase - turns * 1.5703125f;
+    r = r - turns * 4.825592041015625e-4f;
+    r = r - turns * 1.2665987014770508e-6f;
+    r = (r + low) - turns * 9.92093629470503e-10f;
+    ql_vector_int quarter = (ql_vector_int)shifted;
+    ql_vector r2 = r * r;
+    ql_vector s = ((-1.9515659e-4f * r2 + 8.3321668e-3f) * r2 - 0.16666655f) * (r2 * r) + r;
+    ql_vector c = ((2.4436613e-5f * r2 - 1.3887353e-3f) * r2 + 4.1666646e-2f) * (r2 * r2) + (1.0f - 0.5f * r2);
+    ql_vector_int odd = -(quarter & 1);
+    ql_vector_int sine_sign = (quarter & 2) << 30, cosine_sign = ((quarter + 1) & 2) << 30;
+    *sine = (ql_vector)((ql_vector_int)ql_select(odd, c, s) ^ sine_sign);
+    *cosine = (ql_vector)((ql_vector_int)ql_select(odd, s, c) ^ cosine_sign);
+}
+
+#endif
