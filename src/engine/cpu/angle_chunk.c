@@ -57,8 +57,8 @@ static void dense_reverse(const chunk *c, const ql_dense *shape, const ql_packed
 
 static void dense_gradient(const chunk *c, const ql_dense *shape, matrix y, matrix x)
 {
-    c->work->flop += ql_gemm_gradient(c->rows, shape->out, shape->in, y.x, y.ld, x.x, x.ld,
-                                      c->gradient + shape->weight, shape->in);
+    c->work->flop +=
+        ql_gemm_gradient(c->rows, shape->out, shape->in, y.x, y.ld, x.x, x.ld, c->gradient + shape->weight, shape->in);
 }
 
 static void bias_gradient(const chunk *c, const ql_dense *shape, matrix y)
@@ -177,8 +177,7 @@ static void normalise_kept_backward(const chunk *c, const ql_norm *norm, matrix 
     float hat[512] __attribute__((aligned(64)));
     for (int32_t i = 0; i < c->rows; ++i) {
         const ql_vector m = ql_splat(stats[2 * i]), r = ql_splat(stats[2 * i + 1]);
-        for (int k = 0; k < norm->width; k += QL_LANES)
-            ql_store(hat + k, (ql_load(x.x + i * x.ld + k) - m) * r);
+        for (int k = 0; k < norm->width; k += QL_LANES) ql_store(hat + k, (ql_load(x.x + i * x.ld + k) - m) * r);
         norm_row_backward(norm->width, hat, stats[2 * i + 1], adjoint.x + i * adjoint.ld, w, NULL, false, NULL,
                           c->gradient + norm->weight, c->gradient + norm->bias);
     }
@@ -189,7 +188,8 @@ static void normalise_kept_backward(const chunk *c, const ql_norm *norm, matrix 
 static void relu_rows(const chunk *c, matrix x, int width, matrix y)
 {
     for (int32_t i = 0; i < c->rows; ++i)
-        for (int k = 0; k < width; k += QL_LANES) ql_store(y.x + i * y.ld + k, ql_positive(ql_load(x.x + i * x.ld + k)));
+        for (int k = 0; k < width; k += QL_LANES)
+            ql_store(y.x + i * y.ld + k, ql_positive(ql_load(x.x + i * x.ld + k)));
 }
 
 /* Zeroes the adjoint where y is not positive; with `sum`, adds its columns there. */
@@ -305,8 +305,8 @@ static chunk chunk_of(const ql_angle_model *model, const ql_angle_slots *slots, 
     return (chunk){model, ql_layout_get(), slots, work, record, gradient, input, rows};
 }
 
-void ql_angle_chunk_forward(const ql_angle_model *model, const ql_angle_slots *slots, ql_angle_work *work, float *record,
-                            const float *input, int32_t rows, float *theta)
+void ql_angle_chunk_forward(const ql_angle_model *model, const ql_angle_slots *slots, ql_angle_work *work,
+                            float *record, const float *input, int32_t rows, float *theta)
 {
     const chunk here = chunk_of(model, slots, work, record, input, rows, NULL), *c = &here;
     const ql_layout *layout = c->layout;
@@ -332,7 +332,8 @@ static void head_backward(const chunk *c, const float *theta_adjoint, matrix adj
     const ql_layout *layout = c->layout;
     const float *w = c->model->parameters + layout->out_linear.weight;
     float *gw = c->gradient + layout->out_linear.weight, *gb = c->gradient + layout->out_linear.bias;
-    matrix hidden = slot(c, c->slots->hidden), normal = narrow(c, 0), h_adjoint = narrow(c, 1), h = slot(c, c->slots->h);
+    matrix hidden = slot(c, c->slots->hidden), normal = narrow(c, 0), h_adjoint = narrow(c, 1),
+           h = slot(c, c->slots->h);
     for (int32_t i = 0; i < c->rows; ++i) {
         const float a = (float)(2 * M_PI) * theta_adjoint[i];
         float *x = hidden.x + i * hidden.ld, slope;
@@ -347,7 +348,8 @@ static void head_backward(const chunk *c, const float *theta_adjoint, matrix adj
     bias_gradient(c, &layout->out_hidden, hidden);
     dense_reverse(c, &layout->out_hidden, &c->model->hidden, hidden, h_adjoint, false);
     normalise_kept_backward(c, &layout->out_norm, h, stat(c, c->slots->out_stat), h_adjoint);
-    tail_backward(c, &layout->h_tail, &c->model->h_tail, stage_out(c, QL_STAGE_H), c->slots->h_stat, h_adjoint, adjoint);
+    tail_backward(c, &layout->h_tail, &c->model->h_tail, stage_out(c, QL_STAGE_H), c->slots->h_stat, h_adjoint,
+                  adjoint);
     stage_backward(c, QL_STAGE_H, adjoint);
 }
 
@@ -401,15 +403,17 @@ static void input_gradient(const chunk *c, matrix adjoint)
     bias_gradient(c, in, adjoint);
 }
 
-void ql_angle_chunk_backward(const ql_angle_model *model, const ql_angle_slots *slots, ql_angle_work *work, float *record,
-                             const float *input, int32_t rows, const float *theta_adjoint, float *gradient)
+void ql_angle_chunk_backward(const ql_angle_model *model, const ql_angle_slots *slots, ql_angle_work *work,
+                             float *record, const float *input, int32_t rows, const float *theta_adjoint,
+                             float *gradient)
 {
     const chunk here = chunk_of(model, slots, work, record, input, rows, gradient), *c = &here;
     const ql_layout *layout = c->layout;
     matrix adjoint = wide(c, 0), other = wide(c, 1), none = {NULL, 0};
     head_backward(c, theta_adjoint, adjoint);
     decoder_backward(c, &adjoint, &other);
-    normalise_backward(c, &layout->widen_norm, slot(c, slots->widen_hat), stat(c, slots->widen_rate), adjoint, false, none);
+    normalise_backward(c, &layout->widen_norm, slot(c, slots->widen_hat), stat(c, slots->widen_rate), adjoint, false,
+                       none);
     dense_gradient(c, &layout->widen, adjoint, stage_out(c, QL_STAGE_E2));
     bias_gradient(c, &layout->widen, adjoint);
     dense_reverse(c, &layout->widen, &model->widen, adjoint, other, false);

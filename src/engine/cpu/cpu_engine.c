@@ -46,9 +46,9 @@ static void copy_tables(ql_cpu *cpu)
 
 static void name_stages(ql_cpu *cpu)
 {
-    static const char *const names[QL_CPU_STAGES] = {"pack",   "angle forward",  "surface points", "off-surface points",
-                                                     "smooth", "angle backward", "sum",            "apply",
-                                                     "wait"};
+    static const char *const names[QL_CPU_STAGES] = {
+        "pack",  "angle forward", "surface points", "off-surface points", "smooth", "angle backward", "sum",
+        "apply", "wait"};
     memcpy(cpu->stage_names, names, sizeof names);
 }
 

@@ -41,8 +41,7 @@ static void pack_sdf(packer *p)
 {
     ql_cpu *cpu = p->cpu;
     const ql_dense *sdf = cpu->layout->sdf;
-    for (int l = 1; l < QL_SDF_HIDDEN; ++l)
-        pack_dense(p, &sdf[l], NULL, 1.0, cpu->sdf.forward[l], cpu->sdf.reverse[l]);
+    for (int l = 1; l < QL_SDF_HIDDEN; ++l) pack_dense(p, &sdf[l], NULL, 1.0, cpu->sdf.forward[l], cpu->sdf.reverse[l]);
     if (!my_turn(p)) return;
     for (int l = 0; l < QL_SDF_HIDDEN; ++l)
         memcpy(cpu->sdf.bias[l], cpu->parameters + sdf[l].bias, QL_SDF_WIDTH * sizeof(float));

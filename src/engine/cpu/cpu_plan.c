@@ -238,10 +238,11 @@ static ql_status choose_memory(ql_cpu *cpu, size_t *bytes)
         *bytes = measure(cpu);
     }
     if (limit > 0 && *bytes > limit)
-        return QL_FAIL(NO_MEMORY,
-                       "engine cpu needs %zu MB for %d faces with %d threads, engine.memory_mb allows %lld; raise it or "
-                       "lower engine.threads",
-                       (*bytes >> 20) + 1, cpu->setup.tables->face_count, cpu->members, (long long)options->memory_mb);
+        return QL_FAIL(
+            NO_MEMORY,
+            "engine cpu needs %zu MB for %d faces with %d threads, engine.memory_mb allows %lld; raise it or "
+            "lower engine.threads",
+            (*bytes >> 20) + 1, cpu->setup.tables->face_count, cpu->members, (long long)options->memory_mb);
     return QL_OK;
 }
 

@@ -53,12 +53,13 @@ static void surface_losses(ql_cpu *cpu, ql_sdf_work *work, int64_t begin, double
     for (int32_t p = 0; p < work->rows; ++p) {
         const int64_t i = begin + p;
         const double share = cpu->setup.shares->align[i], theta = (double)cpu->theta[i];
-        const ql_point_scale scale = {(float)(weight[QL_LOSS_SDF] / faces), 0, (float)(weight[QL_LOSS_EIKONAL] / points),
+        const ql_point_scale scale = {(float)(weight[QL_LOSS_SDF] / faces), 0,
+                                      (float)(weight[QL_LOSS_EIKONAL] / points),
                                       (float)(weight[QL_LOSS_NORMAL] / faces), (float)(weight[QL_LOSS_ALIGN] * share)};
         ql_point_adjoint adjoint;
-        ql_point_terms t = ql_point_surface(work->value[p], work->gradient + 3 * p, work->hessian + 6 * p,
-                                            cpu->normals + 3 * i, cpu->u + 3 * i, cpu->v + 3 * i, (float)cos(theta),
-                                            (float)sin(theta), &scale, &adjoint);
+        ql_point_terms t =
+            ql_point_surface(work->value[p], work->gradient + 3 * p, work->hessian + 6 * p, cpu->normals + 3 * i,
+                             cpu->u + 3 * i, cpu->v + 3 * i, (float)cos(theta), (float)sin(theta), &scale, &adjoint);
         terms[QL_LOSS_SDF] += (double)t.sdf;
         terms[QL_LOSS_EIKONAL] += (double)t.eikonal;
         terms[QL_LOSS_NORMAL] += (double)t.normal;
@@ -74,7 +75,8 @@ static void off_losses(const ql_cpu *cpu, ql_sdf_work *work, double *terms)
 {
     const double *weight = cpu->weights->weight, off = (double)cpu->off_split.count;
     const double points = off + (double)cpu->surface_split.count;
-    const ql_point_scale scale = {0, (float)(weight[QL_LOSS_OFF] / off), (float)(weight[QL_LOSS_EIKONAL] / points), 0, 0};
+    const ql_point_scale scale = {0, (float)(weight[QL_LOSS_OFF] / off), (float)(weight[QL_LOSS_EIKONAL] / points), 0,
+                                  0};
     for (int32_t p = 0; p < work->rows; ++p) {
         ql_point_adjoint adjoint;
         float e = expf(-100 * ql_abs(work->value[p]));
@@ -128,7 +130,8 @@ static void surface_shard(ql_cpu *cpu, ql_cpu_member *self, int shard)
         cpu->isa->sdf_forward(&cpu->sdf, work);
         surface_losses(cpu, work, begin, cpu->shard_terms[shard]);
         cpu->isa->sdf_backward(&cpu->sdf, work, gradient);
-        for (int32_t p = 0; p < work->rows; ++p) gradient[cpu->layout->sdf[QL_SDF_HIDDEN].bias] += work->value_adjoint[p];
+        for (int32_t p = 0; p < work->rows; ++p)
+            gradient[cpu->layout->sdf[QL_SDF_HIDDEN].bias] += work->value_adjoint[p];
     }
     flush_columns(cpu, work, gradient);
     lap(self, QL_CPU_SURFACE);
@@ -146,7 +149,8 @@ static void off_shard(ql_cpu *cpu, ql_cpu_member *self, int shard)
         cpu->isa->sdf_forward(&cpu->sdf, work);
         off_losses(cpu, work, cpu->shard_terms[shard]);
         cpu->isa->sdf_backward(&cpu->sdf, work, gradient);
-        for (int32_t p = 0; p < work->rows; ++p) gradient[cpu->layout->sdf[QL_SDF_HIDDEN].bias] += work->value_adjoint[p];
+        for (int32_t p = 0; p < work->rows; ++p)
+            gradient[cpu->layout->sdf[QL_SDF_HIDDEN].bias] += work->value_adjoint[p];
     }
     flush_columns(cpu, work, gradient);
     lap(self, QL_CPU_OFF);
@@ -321,8 +325,8 @@ static void apply_member(void *context, int member)
         apply->part[k] = cpu->isa->squares(cpu->shard_gradient[0], (int64_t)QL_PARAMETER_COUNT * k / NORM_PARTS,
                                            (int64_t)QL_PARAMETER_COUNT * (k + 1) / NORM_PARTS);
     ql_team_barrier(cpu->team);
-    cpu->isa->adam(apply->t, norm_of(apply), train->clip_norm, train->learning_rate, cpu->shard_gradient[0], cpu->parameters,
-                   cpu->moment1, cpu->moment2, part_begin(cpu, member), part_end(cpu, member));
+    cpu->isa->adam(apply->t, norm_of(apply), train->clip_norm, train->learning_rate, cpu->shard_gradient[0],
+                   cpu->parameters, cpu->moment1, cpu->moment2, part_begin(cpu, member), part_end(cpu, member));
     lap(&cpu->member[member], QL_CPU_APPLY);
 }
 

@@ -14,9 +14,8 @@ QL_ALWAYS void tile_multiply(tile *t, const int rows, int32_t inner, const float
                              const float *b, ptrdiff_t b_step)
 {
     QL_UNROLL
-    for (int i = 0; i < rows; ++i)
-        QL_UNROLL
-        for (int v = 0; v < QL_VECTORS; ++v) t->sum[i][v] = (ql_vector){0};
+    for (int i = 0; i < rows; ++i) QL_UNROLL
+    for (int v = 0; v < QL_VECTORS; ++v) t->sum[i][v] = (ql_vector){0};
     for (int32_t k = 0; k < inner; ++k, a += a_step, b += b_step) {
         ql_vector row[QL_VECTORS];
         QL_UNROLL
@@ -32,29 +31,22 @@ QL_ALWAYS void tile_multiply(tile *t, const int rows, int32_t inner, const float
 
 QL_ALWAYS void tile_finish(tile *t, const int rows, const ql_gemm_out *out, ptrdiff_t row, ptrdiff_t column)
 {
-    if (out->bias != NULL)
+    if (out->bias != NULL) QL_UNROLL
+    for (int v = 0; v < QL_VECTORS; ++v) {
+        ql_vector bias = ql_load(out->bias + column + v * QL_LANES);
         QL_UNROLL
-        for (int v = 0; v < QL_VECTORS; ++v) {
-            ql_vector bias = ql_load(out->bias + column + v * QL_LANES);
-            QL_UNROLL
-            for (int i = 0; i < rows; ++i) t->sum[i][v] += bias;
-        }
-    if (out->add != NULL)
-        QL_UNROLL
-        for (int i = 0; i < rows; ++i)
-            QL_UNROLL
-            for (int v = 0; v < QL_VECTORS; ++v)
-                t->sum[i][v] += ql_load(out->add + (row + i) * out->ldadd + column + v * QL_LANES);
-    if (out->relu)
-        QL_UNROLL
-        for (int i = 0; i < rows; ++i)
-            QL_UNROLL
-            for (int v = 0; v < QL_VECTORS; ++v) t->sum[i][v] = ql_positive(t->sum[i][v]);
+        for (int i = 0; i < rows; ++i) t->sum[i][v] += bias;
+    }
+    if (out->add != NULL) QL_UNROLL
+    for (int i = 0; i < rows; ++i) QL_UNROLL
+    for (int v = 0; v < QL_VECTORS; ++v)
+        t->sum[i][v] += ql_load(out->add + (row + i) * out->ldadd + column + v * QL_LANES);
+    if (out->relu) QL_UNROLL
+    for (int i = 0; i < rows; ++i) QL_UNROLL
+    for (int v = 0; v < QL_VECTORS; ++v) t->sum[i][v] = ql_positive(t->sum[i][v]);
     QL_UNROLL
-    for (int i = 0; i < rows; ++i)
-        QL_UNROLL
-        for (int v = 0; v < QL_VECTORS; ++v)
-            ql_store(out->y + (row + i) * out->ldy + column + v * QL_LANES, t->sum[i][v]);
+    for (int i = 0; i < rows; ++i) QL_UNROLL
+    for (int v = 0; v < QL_VECTORS; ++v) ql_store(out->y + (row + i) * out->ldy + column + v * QL_LANES, t->sum[i][v]);
 }
 
 /* The first factor by rows (products with weights) ... */
@@ -73,10 +65,8 @@ QL_ALWAYS void tile_gradient(const int rows, int32_t inner, const float *left, p
     tile t;
     tile_multiply(&t, rows, inner, left + row, 1, ldl, right + column, ldr);
     QL_UNROLL
-    for (int i = 0; i < rows; ++i)
-        QL_UNROLL
-        for (int v = 0; v < QL_VECTORS; ++v)
-            ql_add_to(out->y + (row + i) * out->ldy + column + v * QL_LANES, t.sum[i][v]);
+    for (int i = 0; i < rows; ++i) QL_UNROLL
+    for (int v = 0; v < QL_VECTORS; ++v) ql_add_to(out->y + (row + i) * out->ldy + column + v * QL_LANES, t.sum[i][v]);
 }
 
 /* Height of the next tile when `left` rows are left: two equal halves rather than a full one and a small rest. */

@@ -49,7 +49,7 @@ typedef struct ql_sdf_work {
     float *point;                      /* rows x 3, in */
     float *value, *gradient, *hessian; /* out of forward: 1, 3, 6 per row */
     float *value_adjoint, *gradient_adjoint, *hessian_adjoint; /* into backward */
-    double flop; /* of matrix products, counted up */
+    double flop;                                               /* of matrix products, counted up */
 } ql_sdf_work;
 
 /* ---- angle network ---- */
@@ -73,9 +73,9 @@ typedef struct ql_slot {
 } ql_slot;
 
 typedef struct ql_block_slots {
-    ql_slot x, y;               /* input and output */
-    ql_slot hat1, hat2;         /* normalised inner activations */
-    int32_t rate1, rate2;       /* offsets of 1 / standard deviation, one per row */
+    ql_slot x, y;         /* input and output */
+    ql_slot hat1, hat2;   /* normalised inner activations */
+    int32_t rate1, rate2; /* offsets of 1 / standard deviation, one per row */
 } ql_block_slots;
 
 /* Where the activations of a chunk are kept between forward and backward. A record has record_floats * capacity floats. */
@@ -85,16 +85,16 @@ typedef struct ql_angle_slots {
     int32_t in_rate, widen_rate;
     ql_block_slots block[QL_BLOCK_COUNT];
     ql_slot d[4], s[3], h, hidden;
-    ql_slot out; /* the last block's output */
+    ql_slot out;                                    /* the last block's output */
     int32_t d_stat[4], s_stat[3], h_stat, out_stat; /* mean and rate, two per row */
 } ql_angle_slots;
 
 typedef struct ql_angle_work {
     int32_t capacity;
-    float *wide[3];      /* capacity x (512 + pad) */
-    float *narrow[3];    /* capacity x (128 + pad) */
+    float *wide[3];                     /* capacity x (512 + pad) */
+    float *narrow[3];                   /* capacity x (128 + pad) */
     float *e_adjoint[3], *d_adjoint[3]; /* capacity x (256 + pad) */
-    float *first;        /* 256 x QL_INPUT_LD: gradient of the first layer */
+    float *first;                       /* 256 x QL_INPUT_LD: gradient of the first layer */
     double flop;
 } ql_angle_work;
 
@@ -130,8 +130,8 @@ typedef struct ql_cpu_isa {
     /* sum[begin, end) over `count` arrays, in order. */
     void (*sum_arrays)(float *sum, const float *const *arrays, int32_t count, int64_t begin, int64_t end);
     double (*squares)(const float *x, int64_t begin, int64_t end);
-    void (*adam)(double t, double norm, double clip_norm, double learning_rate, const float *gradient, float *parameters,
-                 float *m, float *v, int64_t begin, int64_t end);
+    void (*adam)(double t, double norm, double clip_norm, double learning_rate, const float *gradient,
+                 float *parameters, float *m, float *v, int64_t begin, int64_t end);
 
     /* For measuring and tests: y[rows x out] = x[rows x in] W^T; n times the register-resident multiply-add loop (returns
      * its flops); sine and cosine of 30 z. */

@@ -12,7 +12,8 @@ static void pack_forward(const ql_pack_task *task, float *packed)
     const ptrdiff_t in = task->in;
     for (ptrdiff_t m = 0; m < task->out; m += QL_PANEL, packed += QL_PANEL * in) {
         float scale[QL_PANEL];
-        for (int j = 0; j < QL_PANEL; ++j) scale[j] = task->row_scale != NULL ? task->factor * task->row_scale[m + j] : 1.0f;
+        for (int j = 0; j < QL_PANEL; ++j)
+            scale[j] = task->row_scale != NULL ? task->factor * task->row_scale[m + j] : 1.0f;
         for (ptrdiff_t k0 = 0; k0 < in; k0 += 16) {
             const ptrdiff_t end = k0 + 16 < in ? k0 + 16 : in;
             for (ptrdiff_t k = k0; k < end; ++k)

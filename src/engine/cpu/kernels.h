@@ -12,8 +12,8 @@
 
 void ql_sdf_chunk_forward(const ql_sdf_model *model, ql_sdf_work *work);
 void ql_sdf_chunk_backward(const ql_sdf_model *model, ql_sdf_work *work, float *gradient);
-void ql_angle_chunk_forward(const ql_angle_model *model, const ql_angle_slots *slots, ql_angle_work *work, float *record,
-                            const float *input, int32_t rows, float *theta);
+void ql_angle_chunk_forward(const ql_angle_model *model, const ql_angle_slots *slots, ql_angle_work *work,
+                            float *record, const float *input, int32_t rows, float *theta);
 void ql_angle_chunk_backward(const ql_angle_model *model, const ql_angle_slots *slots, ql_angle_work *work,
                              float *record, const float *input, int32_t rows, const float *theta_adjoint,
                              float *gradient);

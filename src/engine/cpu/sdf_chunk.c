@@ -28,40 +28,39 @@ static void multiply(ql_sdf_work *work, int32_t rows, const float *x, const floa
 
 /* ---- forward ---- */
 
-/* z in row i of cosine[l] (plus bias) becomes cos; sine and 30 cos T follow. */
-static void activate_row(const ql_sdf_work *work, int l, int32_t i, const float *bias)
+/* cos, sin and 30 cos T at one place of row i, layer l. */
+QL_ALWAYS void store_activation(const ql_sdf_work *work, int l, float *c, float *s, ql_vector cosine, ql_vector sine)
 {
-    const int32_t n = work->rows;
-    float *zc = row_of(work->cosine[l], n, 0, i), *s = row_of(work->sine[l], n, 0, i);
-    const bool slopes = work->second && l < L - 1;
+    const ptrdiff_t block = (ptrdiff_t)work->rows * LD;
+    ql_store(s, sine);
+    ql_store(c, cosine);
+    if (!work->second || l == L - 1) return;
+    ql_vector first = 30.0f * cosine;
+    for (int d = 1; d <= 3; ++d) ql_store(s + d * block, first * ql_load(c + d * block));
+}
+
+static void first_layer_row(const ql_sdf_model *model, ql_sdf_work *work, int32_t i)
+{
+    const ptrdiff_t block = (ptrdiff_t)work->rows * LD;
+    float *c = row_of(work->cosine[0], work->rows, 0, i), *s = row_of(work->sine[0], work->rows, 0, i);
+    const double p[3] = {(double)work->point[3 * i], (double)work->point[3 * i + 1], (double)work->point[3 * i + 2]};
     for (int k = 0; k < W; k += QL_LANES) {
         ql_vector sine, cosine;
-        ql_sine30(ql_load(zc + k) + ql_load(bias + k), &sine, &cosine);
-        ql_store(s + k, sine);
-        ql_store(zc + k, cosine);
-        if (!slopes) continue;
-        ql_vector first = 30.0f * cosine;
-        for (int d = 1; d <= 3; ++d)
-            ql_store(s + (ptrdiff_t)d * n * LD + k, first * ql_load(zc + (ptrdiff_t)d * n * LD + k));
+        ql_sine30_first(model->first, model->bias[0], k, p, &sine, &cosine);
+        if (work->second)
+            for (int d = 0; d < 3; ++d) ql_store(c + (d + 1) * block + k, ql_load(model->first[d] + k));
+        store_activation(work, 0, c + k, s + k, cosine, sine);
     }
 }
 
-static void first_layer(const ql_sdf_model *model, ql_sdf_work *work)
+/* z in row i of cosine[l] (plus bias) becomes cos. */
+static void activate_row(const ql_sdf_work *work, int l, int32_t i, const float *bias)
 {
-    for (int32_t i = 0; i < work->rows; ++i) {
-        float *z = row_of(work->cosine[0], work->rows, 0, i);
-        const float *p = work->point + 3 * i;
-        const ql_vector x = ql_splat(p[0]), y = ql_splat(p[1]), w = ql_splat(p[2]);
-        for (int k = 0; k < W; k += QL_LANES) {
-            ql_vector wx = ql_load(model->first[0] + k), wy = ql_load(model->first[1] + k),
-                      wz = ql_load(model->first[2] + k);
-            ql_store(z + k, wz * w + (wy * y + wx * x));
-            if (!work->second) continue;
-            ql_store(row_of(z, work->rows, 1, 0) + k, wx);
-            ql_store(row_of(z, work->rows, 2, 0) + k, wy);
-            ql_store(row_of(z, work->rows, 3, 0) + k, wz);
-        }
-        activate_row(work, 0, i, model->bias[0]);
+    float *c = row_of(work->cosine[l], work->rows, 0, i), *s = row_of(work->sine[l], work->rows, 0, i);
+    for (int k = 0; k < W; k += QL_LANES) {
+        ql_vector sine, cosine;
+        ql_sine30(ql_load(c + k) + ql_load(bias + k), &sine, &cosine);
+        store_activation(work, l, c + k, s + k, cosine, sine);
     }
 }
 
@@ -114,7 +113,7 @@ static void output_gradients(const ql_sdf_model *model, ql_sdf_work *work, const
 void ql_sdf_chunk_forward(const ql_sdf_model *model, ql_sdf_work *work)
 {
     const int32_t n = work->rows;
-    first_layer(model, work);
+    for (int32_t i = 0; i < n; ++i) first_layer_row(model, work, i);
     for (int l = 1; l < L; ++l) {
         multiply(work, work->second ? 4 * n : n, work->sine[l - 1], model->forward[l], work->cosine[l]);
         for (int32_t i = 0; i < n; ++i) activate_row(work, l, i, model->bias[l]);
@@ -141,7 +140,8 @@ static void upward_row(const ql_sdf_model *model, ql_sdf_work *work, int l, int3
                 *tz = row_of(work->cosine[l], n, 3, i);
     const float *delta = l == L - 1 ? model->last : row_of(work->delta[l], n, 0, i);
     const float *product = row_of(work->product, n, 0, i), *h = work->hessian_adjoint + 6 * i;
-    float *delta_adjoint = row_of(work->sine[l], n, work->second ? 4 : 1, i), *z_adjoint = row_of(work->z_adjoint[l], n, 0, i);
+    float *delta_adjoint = row_of(work->sine[l], n, work->second ? 4 : 1, i),
+          *z_adjoint = row_of(work->z_adjoint[l], n, 0, i);
     float *column = l == 0 ? work->column : work->column + (3 + L) * W; /* W_0 by g' e_0, or w_5 */
     const ql_vector gx = ql_splat(work->gradient_adjoint[3 * i]), gy = ql_splat(work->gradient_adjoint[3 * i + 1]),
                     gz = ql_splat(work->gradient_adjoint[3 * i + 2]);
@@ -161,8 +161,8 @@ static void upward_row(const ql_sdf_model *model, ql_sdf_work *work, int l, int3
         ql_vector d_adjoint = e_adjoint * first, za = e_adjoint * d * second;
         if (work->second) {
             ql_vector x = ql_load(tx + k), y = ql_load(ty + k), z = ql_load(tz + k);
-            ql_vector q_adjoint = x * (h[0] * x + 2.0f * (h[1] * y + h[2] * z)) + y * (h[3] * y + 2.0f * h[4] * z) +
-                                  h[5] * z * z;
+            ql_vector q_adjoint =
+                x * (h[0] * x + 2.0f * (h[1] * y + h[2] * z)) + y * (h[3] * y + 2.0f * h[4] * z) + h[5] * z * z;
             d_adjoint += q_adjoint * second;
             za += q_adjoint * d * (-27000.0f * cosine);
         }
@@ -204,7 +204,8 @@ static void downward_row(const ql_sdf_model *model, ql_sdf_work *work, int l, in
         if (work->second) {
             ql_vector second = -900.0f * sine, twice = 2.0f * d * second;
             ql_vector tx = ql_load(c + block + k), ty = ql_load(c + 2 * block + k), tz = ql_load(c + 3 * block + k);
-            ql_vector ax = twice * (h[0] * tx + h[1] * ty + h[2] * tz), ay = twice * (h[1] * tx + h[3] * ty + h[4] * tz),
+            ql_vector ax = twice * (h[0] * tx + h[1] * ty + h[2] * tz),
+                      ay = twice * (h[1] * tx + h[3] * ty + h[4] * tz),
                       az = twice * (h[2] * tx + h[4] * ty + h[5] * tz);
             if (!top) {
                 ql_vector sx = ql_load(a + block + k), sy = ql_load(a + 2 * block + k), sz = ql_load(a + 3 * block + k);

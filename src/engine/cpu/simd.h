@@ -70,12 +70,25 @@ QL_ALWAYS float ql_sum_lanes(ql_vector x)
     return lane[0];
 }
 
-/* sin and cos of 30 z. The phase is kept in two floats, reduced by multiples of pi/2 split into parts of 8 bits
- * (Cody and Waite, 1980), so that |30 z| up to 5e4 keeps an absolute error near one unit in the last place of 1. The
- * polynomials are minimax on [-pi/4, pi/4]. */
+/* sin and cos of r + quarter pi/2, |r| <= pi/4; the polynomials are minimax there. */
+QL_ALWAYS void ql_sine_quarter(ql_vector r, ql_vector_int quarter, ql_vector *sine, ql_vector *cosine)
+{
+    ql_vector r2 = r * r;
+    ql_vector s = ((-1.9515659e-4f * r2 + 8.3321668e-3f) * r2 - 0.16666655f) * (r2 * r) + r;
+    ql_vector c = ((2.4436613e-5f * r2 - 1.3887353e-3f) * r2 + 4.1666646e-2f) * (r2 * r2) + (1.0f - 0.5f * r2);
+    ql_vector_int odd = -(quarter & 1);
+    ql_vector_int sine_sign = (quarter & 2) << 30, cosine_sign = ((quarter + 1) & 2) << 30;
+    *sine = (ql_vector)((ql_vector_int)ql_select(odd, c, s) ^ sine_sign);
+    *cosine = (ql_vector)((ql_vector_int)ql_select(odd, s, c) ^ cosine_sign);
+}
+
+#define QL_ROUND_MAGIC 12582912.0f /* 1.5 * 2^23: adding it rounds to an integer, found in the lowest bits */
+
+/* sin and cos of 30 z. The phase is kept in two floats and reduced by multiples of pi/2 split into parts of 8 bits (Cody
+ * and Waite, 1980), so that |30 z| up to 5e4 keeps an absolute error near one unit in the last place of 1. */
 QL_ALWAYS void ql_sine30(ql_vector z, ql_vector *sine, ql_vector *cosine)
 {
-    const ql_vector magic = ql_splat(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
+    const ql_vector magic = ql_splat(QL_ROUND_MAGIC);
     ql_vector phase = z * 30.0f;
 #if defined(__FMA__) || defined(__aarch64__)
     QL_OPAQUE(phase);
@@ -89,14 +102,37 @@ QL_ALWAYS void ql_sine30(ql_vector z, ql_vector *sine, ql_vector *cosine)
     r = r - turns * 4.825592041015625e-4f;
     r = r - turns * 1.2665987014770508e-6f;
     r = (r + low) - turns * 9.92093629470503e-10f;
-    ql_vector_int quarter = (ql_vector_int)shifted;
-    ql_vector r2 = r * r;
-    ql_vector s = ((-1.9515659e-4f * r2 + 8.3321668e-3f) * r2 - 0.16666655f) * (r2 * r) + r;
-    ql_vector c = ((2.4436613e-5f * r2 - 1.3887353e-3f) * r2 + 4.1666646e-2f) * (r2 * r2) + (1.0f - 0.5f * r2);
-    ql_vector_int odd = -(quarter & 1);
-    ql_vector_int sine_sign = (quarter & 2) << 30, cosine_sign = ((quarter + 1) & 2) << 30;
-    *sine = (ql_vector)((ql_vector_int)ql_select(odd, c, s) ^ sine_sign);
-    *cosine = (ql_vector)((ql_vector_int)ql_select(odd, s, c) ^ cosine_sign);
+    ql_sine_quarter(r, (ql_vector_int)shifted, sine, cosine);
+}
+
+/* sin and cos of 30 (w . p + b) for the first layer, where far points make phases of 1e4 rad: in double up to the reduced
+ * angle, half a vector at a time. w[3] and b are at consecutive units. */
+enum { QL_HALF = QL_LANES / 2 };
+typedef float ql_half __attribute__((vector_size(4 * QL_HALF)));
+typedef float ql_half_unaligned __attribute__((vector_size(4 * QL_HALF), aligned(4), may_alias));
+typedef double ql_half_double __attribute__((vector_size(8 * QL_HALF)));
+
+QL_ALWAYS ql_half_double ql_load_double(const float *p)
+{
+    return __builtin_convertvector((ql_half) * (const ql_half_unaligned *)p, ql_half_double);
+}
+
+QL_ALWAYS void ql_sine30_first(float *const w[3], const float *b, int k, const double p[3], ql_vector *sine,
+                               ql_vector *cosine)
+{
+    float angle[QL_LANES] __attribute__((aligned(64))), turn[QL_LANES] __attribute__((aligned(64)));
+    for (int half = 0; half < QL_LANES; half += QL_HALF) {
+        const int at = k + half;
+        ql_half_double z = ql_load_double(w[0] + at) * p[0] + ql_load_double(w[1] + at) * p[1] +
+                           ql_load_double(w[2] + at) * p[2] + ql_load_double(b + at);
+        ql_half_double phase = z * 30.0;
+        ql_half_double turns = (phase * 0.63661977236758134308 + 0x1.8p52) - 0x1.8p52;
+        ql_half_double r = phase - turns * 1.57079632679489661923;
+        *(ql_half_unaligned *)(angle + half) = (ql_half_unaligned) __builtin_convertvector(r, ql_half);
+        *(ql_half_unaligned *)(turn + half) = (ql_half_unaligned) __builtin_convertvector(turns, ql_half);
+    }
+    ql_vector shifted = ql_load(turn) + ql_splat(QL_ROUND_MAGIC);
+    ql_sine_quarter(ql_load(angle), (ql_vector_int)shifted, sine, cosine);
 }
 
 #endif

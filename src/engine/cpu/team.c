@@ -140,7 +140,8 @@ int ql_team_cores(void)
             hwloc_obj_t core = hwloc_get_obj_by_type(topology, HWLOC_OBJ_CORE, (unsigned)k);
             bool usable = false;
             int id;
-            hwloc_bitmap_foreach_begin(id, core->cpuset) if (id >= 0 && id < CPU_SETSIZE) usable |= CPU_ISSET(id, &allowed) != 0;
+            hwloc_bitmap_foreach_begin(id, core->cpuset) if (id >= 0 && id < CPU_SETSIZE) usable |=
+                CPU_ISSET((size_t)id, &allowed) != 0;
             hwloc_bitmap_foreach_end();
             cores += usable;
         }
