@@ -19,30 +19,35 @@ there() { # PACKAGE PROBE
     esac
 }
 
-missing=
+missing= wished=
 for list; do
-    while read -r package probe; do
+    while read -r package probe optional; do
         case $package in '' | '#'*) continue ;; esac
-        there "$package" "$probe" || missing="$missing $package"
+        there "$package" "$probe" && continue
+        if [ "$optional" = optional ]; then wished="$wished $package"; else missing="$missing $package"; fi
     done <"$list"
 done
-[ -n "$missing" ] || exit 0
+[ -n "$missing$wished" ] || exit 0
 
-if ! command -v apt-get >/dev/null 2>&1; then
+stop() { # WHAT TO DO
+    [ -n "$missing" ] || exit 0 # the rest can be done without
     echo "Missing on this system (names as in Debian):$missing" >&2
-    echo "Install them with your package manager, then run this again." >&2
+    echo "$1" >&2
     exit 3
-fi
+}
+command -v apt-get >/dev/null 2>&1 || stop "Install them with your package manager, then run this again."
 sudo=
 if [ "$(id -u)" -ne 0 ]; then
-    if ! command -v sudo >/dev/null 2>&1; then
-        echo "Missing:$missing" >&2
-        echo "As root: apt-get install$missing" >&2
-        exit 3
-    fi
+    command -v sudo >/dev/null 2>&1 || stop "As root: apt-get install$missing"
     sudo=sudo
 fi
+export DEBIAN_FRONTEND=noninteractive
+echo "Looking up packages:$missing$wished"
+$sudo apt-get update -qq </dev/null
+for package in $wished; do # not every architecture has them
+    apt-cache show "$package" >/dev/null 2>&1 && missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
 echo "Installing:$missing"
-$sudo env DEBIAN_FRONTEND=noninteractive apt-get update -qq </dev/null
 # shellcheck disable=SC2086 # a list of words
 $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing </dev/null
