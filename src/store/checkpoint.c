@@ -25,7 +25,7 @@ static ql_status previous_path(char out[QL_PATH_SIZE], const char *path)
     return length < QL_PATH_SIZE ? QL_OK : QL_FAIL(IO, "path too long: %.60s...", path);
 }
 
-/* ---- writing ---- */
+/* ---- contents ---- */
 
 static ql_status put_head(hid_t file, const ql_snapshot *snapshot, const ql_options *options)
 {
@@ -76,46 +76,6 @@ static ql_status put_all(hid_t file, const ql_snapshot *snapshot, const ql_optio
     if (status == QL_OK) status = ql_h5_put_facts(group, "", provenance);
     if (group >= 0) (void)H5Gclose(group);
     return status;
-}
-
-/* PATH becomes PATH.previous too (a second name of the same file), so that there is never a moment without
- * it. */
-static ql_status keep_previous(const char *path)
-{
-    char previous[QL_PATH_SIZE], temporary[QL_PATH_SIZE];
-    if (!ql_path_exists(path)) return QL_OK;
-    QL_TRY(previous_path(previous, path));
-    QL_TRY(ql_file_temporary_name(temporary, previous));
-    if (link(path, temporary) != 0) { /* file systems without hard links: a moment with the previous one alone */
-        ql_file_write_point();
-        (void)rename(path, previous);
-        return QL_OK;
-    }
-    ql_file_write_point();
-    (void)rename(temporary, previous);
-    (void)unlink(temporary); /* a rename between two names of one file does nothing */
-    ql_file_write_point();
-    return QL_OK;
-}
-
-ql_status ql_checkpoint_write(const char *path, const ql_snapshot *snapshot, const ql_options *options,
-                              const ql_provenance *provenance)
-{
-    size_t size = snapshot->state.type == QL_FLOAT64 ? sizeof(double) : sizeof(float);
-    size_t expected = 3 * size * QL_PARAMETER_COUNT + HEAD_BYTES +
-                      (size_t)snapshot->history.rows * QL_HISTORY_COLUMNS * sizeof(double);
-    ql_h5_image image;
-    ql_h5_lock();
-    ql_status status = ql_h5_image_create(&image, expected);
-    if (status == QL_OK) status = put_all(image.file, snapshot, options, provenance);
-    if (status == QL_OK) status = ql_h5_image_close(&image);
-    ql_h5_unlock();
-    if (status == QL_OK) status = keep_previous(path);
-    if (status == QL_OK) status = ql_file_write_whole(path, image.bytes, image.size);
-    ql_h5_lock();
-    ql_h5_image_destroy(&image);
-    ql_h5_unlock();
-    return QL_CHAIN(status, "checkpoint at step %lld", (long long)snapshot->step);
 }
 
 /* ---- reading ---- */
@@ -217,6 +177,70 @@ ql_status ql_checkpoint_read_head(ql_checkpoint_head *head, const char *path)
     }
     ql_h5_unlock();
     return status;
+}
+
+/* ---- replacing ---- */
+
+static void count_problem(void *context, const char *problem) {
+    (void)problem;
+    ++*(int *)context;
+}
+
+/* Whether PATH is there and every byte of it right. */
+static bool is_whole(const char *path) {
+    hid_t file;
+    ql_checkpoint_head head;
+    int problems = 0;
+    if (!ql_path_exists(path)) return false;
+    ql_h5_lock();
+    ql_status status = ql_h5_open(path, &file);
+    if (status == QL_OK) {
+        status = get_head(file, &head);
+        if (status == QL_OK) status = ql_h5_check_all(file, count_problem, &problems);
+        (void)H5Fclose(file);
+    }
+    ql_h5_unlock();
+    return status == QL_OK && problems == 0;
+}
+
+/* PATH becomes PATH.previous too (a second name of the same file), so that there is never a moment without
+ * it. */
+static ql_status keep_previous(const char *path)
+{
+    char previous[QL_PATH_SIZE], temporary[QL_PATH_SIZE];
+    if (!is_whole(path)) return QL_OK; /* a damaged one must not push out a good one */
+    QL_TRY(previous_path(previous, path));
+    QL_TRY(ql_file_temporary_name(temporary, previous));
+    if (link(path, temporary) != 0) { /* file systems without hard links: a moment with the previous one alone */
+        ql_file_write_point();
+        (void)rename(path, previous);
+        return QL_OK;
+    }
+    ql_file_write_point();
+    (void)rename(temporary, previous);
+    (void)unlink(temporary); /* a rename between two names of one file does nothing */
+    ql_file_write_point();
+    return QL_OK;
+}
+
+ql_status ql_checkpoint_write(const char *path, const ql_snapshot *snapshot, const ql_options *options,
+                              const ql_provenance *provenance)
+{
+    size_t size = snapshot->state.type == QL_FLOAT64 ? sizeof(double) : sizeof(float);
+    size_t expected = 3 * size * QL_PARAMETER_COUNT + HEAD_BYTES +
+                      (size_t)snapshot->history.rows * QL_HISTORY_COLUMNS * sizeof(double);
+    ql_h5_image image;
+    ql_h5_lock();
+    ql_status status = ql_h5_image_create(&image, expected);
+    if (status == QL_OK) status = put_all(image.file, snapshot, options, provenance);
+    if (status == QL_OK) status = ql_h5_image_close(&image);
+    ql_h5_unlock();
+    if (status == QL_OK) status = keep_previous(path);
+    if (status == QL_OK) status = ql_file_write_whole(path, image.bytes, image.size);
+    ql_h5_lock();
+    ql_h5_image_destroy(&image);
+    ql_h5_unlock();
+    return QL_CHAIN(status, "checkpoint at step %lld", (long long)snapshot->step);
 }
 
 ql_status ql_checkpoint_remove(const char *path)

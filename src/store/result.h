@@ -9,17 +9,9 @@
 #include "base/options.h"
 #include "base/provenance.h"
 #include "mesh/mesh.h"
+#include "quad/quad.h"
 #include "store/summary.h"
 #include "train/train.h"
-
-/* A quad mesh and what is known of it. */
-typedef struct ql_result_quads {
-    int64_t vertex_count, face_count;
-    const double *vertices;       /* vertex_count x 3, input coordinates */
-    const int32_t *faces;         /* face_count x 4 */
-    const ql_provenance *quality; /* names and values of the quality table (sj_min, chamfer_pct, ...), or NULL */
-    double seconds;
-} ql_result_quads;
 
 /* What goes into a file; everything is borrowed. */
 typedef struct ql_result_content {
@@ -27,7 +19,7 @@ typedef struct ql_result_content {
     const ql_mesh *mesh;
     const ql_train_result *train; /* arrays that are NULL are left out (parameters of an untrained field, sdf, ...) */
     const ql_options *options;    /* written to /provenance as options.NAME; or NULL */
-    const ql_result_quads *quads; /* or NULL */
+    const ql_quad_result *quads;  /* or NULL */
     const ql_provenance *provenance; /* version, git id, device, ranks, job, ...; or NULL. HDF5 version, input
                                         path, hashes and date are added */
     uint64_t options_hash;
@@ -47,7 +39,7 @@ enum {
     QL_RESULT_MODEL = 4,
     QL_RESULT_HISTORY = 8,
     QL_RESULT_QUADS = 16,
-    QL_RESULT_PROVENANCE = 32, /* with the quality of the quads */
+    QL_RESULT_PROVENANCE = 32,
     QL_RESULT_ALL = 63
 };
 
@@ -55,10 +47,8 @@ typedef struct ql_result {
     ql_summary summary; /* always read */
     ql_mesh mesh;
     ql_train_result train; /* arrays, counts, history and what the summary tells */
-    int64_t quad_vertex_count, quad_count;
-    double *quad_vertices;
-    int32_t *quads;
-    ql_provenance quality, provenance;
+    ql_quad_result quads;  /* no faces: none */
+    ql_provenance provenance;
 } ql_result;
 
 /* Reads and checks shapes and hashes of what it reads. */

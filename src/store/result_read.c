@@ -5,6 +5,7 @@
 #include "store/parts.h"
 #include "store/result.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,9 +15,8 @@ void ql_result_destroy(ql_result *result)
     if (result == NULL) return;
     ql_mesh_destroy(&result->mesh);
     ql_train_result_destroy(&result->train);
-    ql_free(result->quad_vertices);
-    ql_free(result->quads);
-    ql_provenance_destroy(&result->quality);
+    ql_free(result->quads.vertices);
+    ql_free(result->quads.faces);
     ql_provenance_destroy(&result->provenance);
     memset(result, 0, sizeof *result);
 }
@@ -54,10 +54,12 @@ static ql_status get_mesh(hid_t file, ql_result *result)
     if (mesh->name == NULL || mesh->path == NULL) return QL_FAIL(NO_MEMORY, "no memory for a name");
     QL_TRY(ql_h5_read_array(file, "/mesh/vertices", QL_H5_F64, &rows, &columns, &data));
     mesh->vertices = data;
+    if (rows > INT32_MAX) return QL_FAIL(FORMAT, "/mesh/vertices: too many");
     mesh->vertex_count = (int32_t)rows;
     rows = -1;
     QL_TRY(ql_h5_read_array(file, "/mesh/faces", QL_H5_I32, &rows, &columns, &data));
     mesh->faces = data;
+    if (rows > INT32_MAX / 3) return QL_FAIL(FORMAT, "/mesh/faces: too many");
     mesh->face_count = (int32_t)rows;
     QL_TRY(check_corners(mesh->faces, 3 * rows, 3, mesh->vertex_count, "/mesh/faces"));
     ql_mesh_rehash(mesh);
@@ -91,18 +93,43 @@ static ql_status get_field(hid_t file, ql_result *result)
     return get_part(file, "/field/singularity_index", QL_H5_I8, vertices, 0, &train->singularity_index);
 }
 
-static ql_status get_quads(hid_t file, ql_result *result)
+/* A quality that a file does not have does not apply. */
+static ql_status get_quality(hid_t group, ql_quad_result *quads)
 {
-    int64_t columns = 3;
+    bool found;
+    int64_t rung = 0, valid = 0;
+#define X(name, unit, text)                                                                                            \
+    quads->quality.name = NAN;                                                                                         \
+    QL_TRY(ql_h5_get_real(group, #name, &quads->quality.name, &found));
+    QL_QUAD_QUALITY_LIST(X)
+#undef X
+    QL_TRY(ql_h5_get_int(group, "rung", &rung, &found));
+    QL_TRY(ql_h5_get_int(group, "valid", &valid, &found));
+    if (rung < 0 || rung >= QL_RUNG_COUNT) return QL_FAIL(FORMAT, "/quads/quality: rung %lld", (long long)rung);
+    quads->rung = (ql_quad_rung)rung;
+    quads->valid = valid != 0;
+    return ql_h5_get_text(group, "note", quads->note, sizeof quads->note, &found);
+}
+
+static ql_status get_quads(hid_t file, ql_quad_result *quads)
+{
+    int64_t vertices = -1, faces = -1, columns = 3;
     void *data;
     if (!ql_h5_has(file, "/quads")) return QL_OK;
-    result->quad_vertex_count = result->quad_count = -1;
-    QL_TRY(ql_h5_read_array(file, "/quads/vertices", QL_H5_F64, &result->quad_vertex_count, &columns, &data));
-    result->quad_vertices = data;
+    QL_TRY(ql_h5_read_array(file, "/quads/vertices", QL_H5_F64, &vertices, &columns, &data));
+    quads->vertices = data;
     columns = 4;
-    QL_TRY(ql_h5_read_array(file, "/quads/faces", QL_H5_I32, &result->quad_count, &columns, &data));
-    result->quads = data;
-    return check_corners(result->quads, 4 * result->quad_count, 4, result->quad_vertex_count, "/quads/faces");
+    QL_TRY(ql_h5_read_array(file, "/quads/faces", QL_H5_I32, &faces, &columns, &data));
+    quads->faces = data;
+    if (vertices > INT32_MAX || faces > INT32_MAX) return QL_FAIL(FORMAT, "/quads: too many");
+    quads->vertex_count = (int32_t)vertices;
+    quads->face_count = (int32_t)faces;
+    QL_TRY(check_corners(quads->faces, 4 * faces, 4, vertices, "/quads/faces"));
+    hid_t group = H5Gopen2(file, "/quads/quality", H5P_DEFAULT);
+    if (group < 0) return QL_H5_FAIL(FORMAT, "/quads/quality: missing or damaged");
+    ql_status status = get_quality(group, quads);
+    (void)H5Gclose(group);
+    return QL_CHAIN(status, "/quads/quality");
 }
 
 static ql_status get_history(hid_t file, ql_history *history)
@@ -148,9 +175,8 @@ static ql_status get_all(hid_t file, ql_result *result, unsigned parts)
     if ((parts & QL_RESULT_MODEL) != 0)
         QL_TRY(get_part(file, "/model/parameters", QL_H5_F32, QL_PARAMETER_COUNT, 0, &train->parameters));
     if ((parts & QL_RESULT_HISTORY) != 0) QL_TRY(get_history(file, &train->history));
-    if ((parts & QL_RESULT_QUADS) != 0) QL_TRY(get_quads(file, result));
+    if ((parts & QL_RESULT_QUADS) != 0) QL_TRY(get_quads(file, &result->quads));
     if ((parts & QL_RESULT_PROVENANCE) == 0) return QL_OK;
-    if (ql_h5_has(file, "/quads/quality")) QL_TRY(ql_h5_get_facts(file, "/quads/quality", &result->quality));
     return ql_h5_get_facts(file, "/provenance", &result->provenance);
 }
 

@@ -68,22 +68,28 @@ static void put_train(ql_summary *row, const ql_train_result *train)
 }
 
 /* Columns quads_X take the quality X. */
-static void put_quads(ql_summary *row, const ql_result_quads *quads)
+static void put_quads(ql_summary *row, const ql_quad_result *quads)
 {
-    static const char prefix[] = "quads_";
+    const struct {
+        const char *column;
+        double value;
+    } qualities[] = {
+#define X(name, unit, text) {"quads_" #name, quads->quality.name},
+        QL_QUAD_QUALITY_LIST(X)
+#undef X
+    };
+    row->quads_s = quads->quality.total_s;
+    for (size_t k = 0; k < sizeof qualities / sizeof *qualities; ++k)
+        for (int c = 0; c < ql_summary_column_count(); ++c) {
+            const ql_summary_column *column = ql_summary_column_at(c);
+            void *at = (char *)row + column->offset;
+            if (isnan(qualities[k].value) || strcmp(column->name, qualities[k].column) != 0) continue;
+            if (column->kind == QL_SUMMARY_KIND_INT) *(int64_t *)at = llround(qualities[k].value);
+            if (column->kind == QL_SUMMARY_KIND_REAL) *(double *)at = qualities[k].value;
+        }
     row->quads_faces = quads->face_count;
     row->quads_vertices = quads->vertex_count;
-    row->quads_s = quads->seconds;
-    for (int c = 0; quads->quality != NULL && c < ql_summary_column_count(); ++c) {
-        const ql_summary_column *column = ql_summary_column_at(c);
-        if (strncmp(column->name, prefix, sizeof prefix - 1) != 0) continue;
-        const ql_fact *fact = ql_provenance_find(quads->quality, column->name + sizeof prefix - 1);
-        void *at = (char *)row + column->offset;
-        if (fact == NULL) continue;
-        if (column->kind == QL_SUMMARY_KIND_TEXT && fact->type == QL_FACT_TEXT) put_text(at, fact->text);
-        if (column->kind == QL_SUMMARY_KIND_INT && fact->type == QL_FACT_INT) *(int64_t *)at = fact->integer;
-        if (column->kind == QL_SUMMARY_KIND_REAL && fact->type == QL_FACT_REAL) *(double *)at = fact->real;
-    }
+    row->quads_ladder_step = quads->rung;
 }
 
 static void put_options(ql_summary *row, const ql_options *options)
@@ -301,7 +307,17 @@ static ql_status put_training(hid_t file, const ql_train_result *train)
                              QL_H5_PACKED);
 }
 
-static ql_status put_quad_mesh(hid_t file, const ql_result_quads *quads)
+static ql_status put_quality(hid_t group, const ql_quad_result *quads)
+{
+#define X(name, unit, text) QL_TRY(ql_h5_put_real(group, #name, quads->quality.name));
+    QL_QUAD_QUALITY_LIST(X)
+#undef X
+    QL_TRY(ql_h5_put_int(group, "rung", quads->rung));
+    QL_TRY(ql_h5_put_int(group, "valid", quads->valid));
+    return ql_h5_put_text(group, "note", quads->note);
+}
+
+static ql_status put_quad_mesh(hid_t file, const ql_quad_result *quads)
 {
     hid_t group;
     ql_h5_array vertices = {"quads/vertices", QL_H5_F64,     quads->vertex_count,         3,
@@ -311,7 +327,7 @@ static ql_status put_quad_mesh(hid_t file, const ql_result_quads *quads)
     QL_TRY(ql_h5_write_array(file, &vertices));
     QL_TRY(ql_h5_write_array(file, &faces));
     QL_TRY(ql_h5_group(file, "quads/quality", &group));
-    ql_status status = ql_h5_put_facts(group, "", quads->quality);
+    ql_status status = put_quality(group, quads);
     (void)H5Gclose(group);
     return status;
 }

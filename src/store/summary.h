@@ -49,8 +49,8 @@ enum { QL_ID_SIZE = 128, QL_SUMMARY_TEXT = 512 };
     X(INT, quads_vertices, "1", "vertices of the quad mesh")                                                           \
     X(INT, quads_euler, "1", "Euler characteristic of the quad mesh")                                                  \
     X(INT, quads_boundary_loops, "1", "boundary loops of the quad mesh")                                               \
-    X(INT, quads_irregular_interior, "1", "inner vertices without 4 quads")                                            \
-    X(INT, quads_irregular_boundary, "1", "boundary vertices without 2 quads")                                         \
+    X(INT, quads_irregular_interior, "1", "interior vertices of valence other than 4")                                 \
+    X(INT, quads_irregular_boundary, "1", "boundary vertices of valence other than 3")                                 \
     X(REAL, quads_sj_min, "1", "scaled Jacobian, smallest")                                                            \
     X(REAL, quads_sj_mean, "1", "scaled Jacobian, mean of the quads' smallest corners")                                \
     X(REAL, quads_sj_p5, "1", "scaled Jacobian, 5th percentile")                                                       \
@@ -61,7 +61,7 @@ enum { QL_ID_SIZE = 128, QL_SUMMARY_TEXT = 512 };
     X(REAL, quads_chamfer_pct, "% of diagonal", "mean distance to the input")                                          \
     X(REAL, quads_hausdorff_pct, "% of diagonal", "largest distance to the input")                                     \
     X(REAL, quads_feature_recall, "1", "share of sharp input edges that the quads follow")                             \
-    X(TEXT, quads_ladder_step, "", "which way of extraction succeeded")                                                \
+    X(INT, quads_ladder_step, "1", "rung of the ladder, 0 = field ... 4 = split")                                      \
     X(TEXT, date, "", "when the row was made, UTC")
 
 /* "mesh", "input" and "reason" can be long; one size keeps the table simple. */

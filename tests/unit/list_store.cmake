@@ -1,3 +1,4 @@
 ql_unit_test(test_store_checkpoint)
 ql_unit_test(test_store_result)
 ql_unit_test(test_store_rundir)
+ql_unit_test(test_store_damage)

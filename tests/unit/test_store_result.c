@@ -18,8 +18,8 @@ static int tear_down(void **state)
     return 0;
 }
 
-static const double quad_vertices[] = {0, 0, 0, 1, 0, 0, 1, 1, 0, 0, 1, 0, 2, 0, 0, 2, 1, 0};
-static const int32_t quad_faces[] = {0, 1, 2, 3, 1, 4, 5, 2};
+static double quad_vertices[] = {0, 0, 0, 1, 0, 0, 1, 1, 0, 0, 1, 0, 2, 0, 0, 2, 1, 0};
+static int32_t quad_faces[] = {0, 1, 2, 3, 1, 4, 5, 2};
 
 static void everything_comes_back(void **state)
 {
@@ -27,7 +27,7 @@ static void everything_comes_back(void **state)
     ql_mesh mesh;
     ql_train_result train;
     ql_options options;
-    ql_provenance provenance = {0}, quality = {0};
+    ql_provenance provenance = {0};
     ql_result *read;
     ASSERT_OK(QL_TAKE(read, 1));
     ql_options_init(&options);
@@ -36,10 +36,17 @@ static void everything_comes_back(void **state)
     ASSERT_OK(ql_provenance_text(&provenance, "git", "abc"));
     ASSERT_OK(ql_provenance_real(&provenance, "joules", 12.5));
     ASSERT_OK(ql_provenance_int(&provenance, "ranks", 4));
-    ASSERT_OK(ql_provenance_real(&quality, "sj_min", 0.5));
-    ASSERT_OK(ql_provenance_int(&quality, "irregular_interior", 3));
-    ASSERT_OK(ql_provenance_text(&quality, "ladder_step", "first"));
-    ql_result_quads quads = {6, 2, quad_vertices, quad_faces, &quality, 0.75};
+    ql_quad_result quads = {.vertex_count = 6,
+                            .face_count = 2,
+                            .vertices = quad_vertices,
+                            .faces = quad_faces,
+                            .rung = QL_RUNG_SCALED,
+                            .valid = true,
+                            .note = "two holes filled"};
+    quads.quality.sj_min = 0.5;
+    quads.quality.irregular_interior = 3;
+    quads.quality.chamfer_pct = NAN;
+    quads.quality.total_s = 1.25;
     ql_result_content content = {"sphere-01234567", &mesh, &train, &options, &quads, &provenance, 77, 2};
     ASSERT_OK(ql_result_write(path, &content));
     ASSERT_OK(ql_result_read(read, path, QL_RESULT_ALL));
@@ -58,9 +65,11 @@ static void everything_comes_back(void **state)
     assert_memory_equal(read->train.parameters, train.parameters, QL_PARAMETER_COUNT * sizeof(float));
     assert_true(read->train.history.rows == 5);
     assert_memory_equal(read->train.history.values, train.history.values, 5 * QL_HISTORY_COLUMNS * sizeof(double));
-    assert_true(read->quad_count == 2 && read->quad_vertex_count == 6);
-    assert_memory_equal(read->quads, quad_faces, sizeof quad_faces);
-    assert_memory_equal(read->quad_vertices, quad_vertices, sizeof quad_vertices);
+    assert_true(read->quads.face_count == 2 && read->quads.vertex_count == 6 && read->quads.valid);
+    assert_true(read->quads.rung == QL_RUNG_SCALED && isnan(read->quads.quality.chamfer_pct));
+    assert_string_equal(read->quads.note, "two holes filled");
+    assert_memory_equal(read->quads.faces, quad_faces, sizeof quad_faces);
+    assert_memory_equal(read->quads.vertices, quad_vertices, sizeof quad_vertices);
     assert_string_equal(ql_provenance_find(&read->provenance, "git")->text, "abc");
     assert_true(ql_provenance_find(&read->provenance, "joules")->real == 12.5);
     assert_true(ql_provenance_find(&read->provenance, "ranks")->integer == 4);
@@ -72,8 +81,7 @@ static void everything_comes_back(void **state)
     assert_true(row->euler == 2 && row->boundary_edges == 0 && row->steps == 40 && row->attempts == 2);
     assert_true(row->loss_smooth == 0.5 + QL_LOSS_SMOOTH && row->singularity_sum == 8);
     assert_true(row->quads_faces == 2 && row->quads_irregular_interior == 3 && row->quads_sj_min == 0.5);
-    assert_string_equal(row->quads_ladder_step, "first");
-    assert_true(row->quads_euler == QL_SUMMARY_NONE && isnan(row->quads_chamfer_pct));
+    assert_true(row->quads_ladder_step == 1 && row->quads_s == 1.25 && isnan(row->quads_chamfer_pct));
     ql_summary *alone;
     ASSERT_OK(QL_TAKE(alone, 1));
     ASSERT_OK(ql_summary_read(alone, path));
@@ -83,7 +91,6 @@ static void everything_comes_back(void **state)
     ql_free(read);
     ql_free(alone);
     ql_provenance_destroy(&provenance);
-    ql_provenance_destroy(&quality);
     ql_train_result_destroy(&train);
     ql_mesh_destroy(&mesh);
 }
@@ -106,7 +113,7 @@ static void field_without_networks_and_history_is_a_result_too(void **state)
     assert_null(read->train.parameters);
     assert_null(read->train.sdf);
     assert_non_null(read->train.theta);
-    assert_true(read->quad_count == 0 && read->train.history.rows == 0);
+    assert_true(read->quads.face_count == 0 && read->train.history.rows == 0);
     ql_result_destroy(read);
     ql_free(read);
     ql_train_result_destroy(&train);
