@@ -181,13 +181,15 @@ ql_status ql_checkpoint_read_head(ql_checkpoint_head *head, const char *path)
 
 /* ---- replacing ---- */
 
-static void count_problem(void *context, const char *problem) {
+static void count_problem(void *context, const char *problem)
+{
     (void)problem;
     ++*(int *)context;
 }
 
 /* Whether PATH is there and every byte of it right. */
-static bool is_whole(const char *path) {
+static bool is_whole(const char *path)
+{
     hid_t file;
     ql_checkpoint_head head;
     int problems = 0;

@@ -14,7 +14,8 @@
 #include <unistd.h>
 
 /* A bipyramid: closed, 2 * rings faces, chi = 2; its path needs quoting. */
-static inline void sample_mesh(ql_mesh *mesh, const char *name, int rings) {
+static inline void sample_mesh(ql_mesh *mesh, const char *name, int rings)
+{
     ASSERT_OK(ql_mesh_create(mesh, name, "/models/a, \"b\".obj", rings + 2, 2 * rings));
     for (int k = 0; k < rings; ++k) {
         double angle = 6.283185307179586 * k / rings;
@@ -30,7 +31,8 @@ static inline void sample_mesh(ql_mesh *mesh, const char *name, int rings) {
 }
 
 /* A field that is consistent in itself: alpha, beta from theta, indices that sum to 4 chi = 8. */
-static inline void sample_train(ql_train_result *train, const ql_mesh *mesh, bool with_parameters) {
+static inline void sample_train(ql_train_result *train, const ql_mesh *mesh, bool with_parameters)
+{
     ql_topology topology;
     ql_tables tables;
     ASSERT_OK(ql_topology_build(&topology, mesh));
@@ -77,7 +79,8 @@ static inline void sample_train(ql_train_result *train, const ql_mesh *mesh, boo
     ql_topology_destroy(&topology);
 }
 
-static inline void sample_snapshot(ql_snapshot *snapshot, ql_real_type type, int64_t step) {
+static inline void sample_snapshot(ql_snapshot *snapshot, ql_real_type type, int64_t step)
+{
     ASSERT_OK(ql_snapshot_create(snapshot, type));
     void *arrays[] = {snapshot->state.parameters, snapshot->state.moment1, snapshot->state.moment2};
     for (size_t k = 0; k < 3; ++k)
@@ -97,13 +100,15 @@ static inline void sample_snapshot(ql_snapshot *snapshot, ql_real_type type, int
 }
 
 /* A fresh directory under $TMPDIR, and its removal with everything in it. */
-static inline void sample_directory(char out[QL_PATH_SIZE]) {
+static inline void sample_directory(char out[QL_PATH_SIZE])
+{
     const char *base = getenv("TMPDIR");
     (void)snprintf(out, QL_PATH_SIZE, "%s/quadloom-test-XXXXXX", base != NULL ? base : "/tmp");
     if (mkdtemp(out) == NULL) fail_msg("no temporary directory %s", out);
 }
 
-static inline void sample_directory_remove(const char *path) {
+static inline void sample_directory_remove(const char *path)
+{
     char command[QL_PATH_SIZE + 32];
     (void)snprintf(command, sizeof command, "rm -rf '%s'", path);
     if (system(command) != 0) print_error("cannot remove %s\n", path);
