@@ -313,8 +313,7 @@ class Session:
     """A training of a mesh that can be stepped: used by bench, train, and by scripts that alternate with quadloom."""
 
     def __init__(self, path, off_points=15000, preset="reference", threads=0, seed=1, device="cpu", steps=10000):
-        if threads:
-            torch.set_num_threads(threads)
+        torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
         torch.manual_seed(seed)
         self.tables = Tables(*load_mesh(path), with_sigma=preset == "quality")
         t = self.tables
