@@ -1,6 +1,7 @@
 /* The project's own inputs: meshes made by formula, so that demos and tests ship no foreign models.
  *
- * All are oriented outwards, manifold and of the genus that they name; the smallest angle is above 15 degrees.
+ * All are oriented outwards, manifold and of the genus that they name; the smallest angle is above 15 degrees (but for
+ * tori with 3 points around).
  */
 #ifndef QL_MESH_GENERATE_H
 #define QL_MESH_GENERATE_H

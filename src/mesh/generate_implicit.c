@@ -10,7 +10,7 @@
 #include <math.h>
 #include <stdio.h>
 
-enum { MAX_PARTS = 8, MIN_CELLS = 8, MAX_CELLS = 320, ROUNDS = 30 };
+enum { MAX_PARTS = 8, MIN_CELLS = 8, MAX_CELLS = 320, ROUNDS = 30, ATTEMPTS = 6 };
 static const double LEAST_ANGLE_DEG = 15.0;
 
 /* A ball (major = 0) or a torus around `axis`. */
@@ -49,8 +49,8 @@ static double shape_value(const void *data, const double p[3])
     return a;
 }
 
-/* Box around all parts with a margin of some grid cells. */
-static ql_implicit shape_surface(const smooth_shape *shape, int cells)
+/* Box around all parts with a margin of some grid cells; `attempt` moves the grid by a part of a cell. */
+static ql_implicit shape_surface(const smooth_shape *shape, int cells, int attempt)
 {
     ql_implicit surface = {shape_value, shape, {HUGE_VAL, HUGE_VAL, HUGE_VAL}, {-HUGE_VAL, -HUGE_VAL, -HUGE_VAL}};
     double longest = 0.0;
@@ -65,8 +65,9 @@ static ql_implicit shape_surface(const smooth_shape *shape, int cells)
     }
     double margin = 0.25 * shape->blend + 3.0 * longest / (cells - 6);
     for (int k = 0; k < 3; ++k) {
-        surface.low[k] -= margin;
-        surface.high[k] += margin;
+        double shift = longest / cells * fmod(attempt * (0.31 + 0.17 * k), 1.0);
+        surface.low[k] -= margin - shift;
+        surface.high[k] += margin + shift;
     }
     return surface;
 }
@@ -106,9 +107,9 @@ static ql_status check_shape(const ql_mesh *mesh, const smooth_shape *shape, int
     return QL_FAIL(USAGE, "%s: %d cells are too coarse for its shape; ask for more faces", shape->name, cells);
 }
 
-static ql_status generate_once(ql_mesh *mesh, const smooth_shape *shape, int cells)
+static ql_status generate_once(ql_mesh *mesh, const smooth_shape *shape, int cells, int attempt)
 {
-    ql_implicit surface = shape_surface(shape, cells);
+    ql_implicit surface = shape_surface(shape, cells, attempt);
     QL_TRY(ql_implicit_polygonise(mesh, shape->name, &surface, cells));
     ql_status status = check_shape(mesh, shape, cells, 0.0);
     if (status == QL_OK) status = ql_implicit_regularise(mesh, &surface, ROUNDS);
@@ -120,12 +121,21 @@ static ql_status generate_once(ql_mesh *mesh, const smooth_shape *shape, int cel
     return status;
 }
 
+/* A saddle that falls badly between grid points can join two sheets in one cell: another place of the grid mends it. */
+static ql_status generate_at(ql_mesh *mesh, const smooth_shape *shape, int cells)
+{
+    ql_status status = QL_OK;
+    for (int attempt = 0; attempt < ATTEMPTS; ++attempt)
+        if ((status = generate_once(mesh, shape, cells, attempt)) != QL_STATUS_USAGE) break;
+    return status;
+}
+
 static ql_status generate(ql_mesh *mesh, const smooth_shape *shape, int cells)
 {
     *mesh = (ql_mesh){0};
     if (cells < MIN_CELLS || cells > MAX_CELLS)
         return QL_FAIL(USAGE, "resolution = %d is not in %d...%d", cells, MIN_CELLS, MAX_CELLS);
-    return generate_once(mesh, shape, cells);
+    return generate_at(mesh, shape, cells);
 }
 
 /* About `faces` faces: their number grows with the square of the cells; from a first guess, two corrections. Shapes that
@@ -135,7 +145,7 @@ static ql_status generate_with_faces(ql_mesh *mesh, const smooth_shape *shape, i
     int cells = 24;
     *mesh = (ql_mesh){0};
     for (int attempt = 0; attempt < 3; ++attempt) {
-        ql_implicit surface = shape_surface(shape, cells);
+        ql_implicit surface = shape_surface(shape, cells, 0);
         ql_mesh_destroy(mesh);
         QL_TRY(ql_implicit_polygonise(mesh, shape->name, &surface, cells));
         double wanted = 6.0 + (cells - 6) * sqrt((double)faces / mesh->face_count);
@@ -144,7 +154,7 @@ static ql_status generate_with_faces(ql_mesh *mesh, const smooth_shape *shape, i
     ql_mesh_destroy(mesh);
     ql_status status = QL_OK;
     for (int tries = 0; tries < 32; ++tries, ++cells)
-        if ((status = generate_once(mesh, shape, cells)) != QL_STATUS_USAGE) break;
+        if ((status = generate_at(mesh, shape, cells)) != QL_STATUS_USAGE) break;
     return status;
 }
 

@@ -33,13 +33,17 @@ static ql_status read_header(ql_scanner *scanner, int64_t *vertices, int64_t *fa
                            "line %lld: %s where OFF was expected; only OFF, COFF and NOFF files in text are read",
                            (long long)scanner->line, ql_scan_quote(scanner, quote));
     }
-    if (ql_scan_int(scanner, vertices) && *vertices >= 0 &&
-        (ql_scan_space(scanner, '#'), ql_scan_int(scanner, faces)) && *faces >= 0) {
-        ql_scan_next_line(scanner); /* the number of edges is not needed and often wrong */
-        return QL_OK;
+    start = *scanner;
+    if (ql_scan_int(scanner, vertices) && *vertices >= 0) {
+        ql_scan_space(scanner, '#');
+        start = *scanner;
+        if (ql_scan_int(scanner, faces) && *faces >= 0) {
+            ql_scan_next_line(scanner); /* the number of edges is not needed and often wrong */
+            return QL_OK;
+        }
     }
     return QL_FAIL(FORMAT, "line %lld: %s where the numbers of vertices and faces were expected; export the file again",
-                   (long long)scanner->line, ql_scan_quote(scanner, quote));
+                   (long long)start.line, ql_scan_quote(&start, quote));
 }
 
 static ql_status read_vertices(ql_builder *builder, ql_scanner *scanner, int64_t count)
