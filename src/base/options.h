@@ -167,6 +167,7 @@ const char *ql_option_source_name(ql_option_source source);
  * with `where` = "file:line". Stops at the first error. */
 typedef ql_status (*ql_options_visit)(void *context, const char *name, const char *value, const char *where);
 ql_status ql_options_read_yaml(const char *path, ql_options_visit visit, void *context);
+ql_status ql_options_parse_yaml(const char *text, size_t size, const char *path, ql_options_visit visit, void *context);
 
 /* YAML of all options. Comments: help, units and ranges (inputs/defaults.yaml) or, `with_sources`, where each
  * value came from (run.yaml). */

@@ -126,21 +126,24 @@ static ql_status check_end(yaml_parser_t *parser, const char *path)
     return root == NULL ? QL_OK : QL_FAIL(CONFIG, "%s:%zu: a second YAML document; keep one per file", path, line);
 }
 
-ql_status ql_options_read_yaml(const char *path, ql_options_visit visit, void *context)
+ql_status ql_options_parse_yaml(const char *text, size_t size, const char *path, ql_options_visit visit, void *context)
 {
-    char *text;
-    size_t size;
-    QL_TRY(ql_file_read_whole(path, YAML_LIMIT, &text, &size));
     yaml_parser_t parser;
-    if (!yaml_parser_initialize(&parser)) {
-        ql_free(text);
-        return QL_FAIL(NO_MEMORY, "%s: no memory to read it", path);
-    }
+    if (!yaml_parser_initialize(&parser)) return QL_FAIL(NO_MEMORY, "%s: no memory to read it", path);
     yaml_parser_set_input_string(&parser, (const unsigned char *)text, size);
     reader r = {.path = path, .visit = visit, .context = context};
     ql_status status = read_document(&parser, &r);
     if (status == QL_OK && !parser.stream_end_produced) status = check_end(&parser, path);
     yaml_parser_delete(&parser);
+    return status;
+}
+
+ql_status ql_options_read_yaml(const char *path, ql_options_visit visit, void *context)
+{
+    char *text;
+    size_t size;
+    QL_TRY(ql_file_read_whole(path, YAML_LIMIT, &text, &size));
+    ql_status status = ql_options_parse_yaml(text, size, path, visit, context);
     ql_free(text);
     return status;
 }

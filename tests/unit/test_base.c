@@ -138,6 +138,27 @@ static void memory_is_zeroed_aligned_and_counted(void **state)
     assert_true(ql_memory_peak_resident() > 1 << 20);
 }
 
+static void large_blocks_behave_like_small_ones(void **state)
+{
+    (void)state;
+    ql_memory_report before = ql_memory_balance();
+    for (size_t size = (size_t)15 << 20; size <= (size_t)21 << 20; size += (size_t)3 << 20) {
+        unsigned char *p = ql_memory_take(size + 5, 1);
+        assert_non_null(p);
+        assert_true((uintptr_t)p % 64 == 0);
+        p[0] = 1;
+        p[size + 4] = 2;
+        p = ql_memory_resize(p, 2 * size, 1);
+        assert_non_null(p);
+        assert_true(p[0] == 1 && p[1] == 0 && p[size + 4] == 2 && p[size + 5] == 0 && p[2 * size - 1] == 0);
+        p = ql_memory_resize(p, 10, 1);
+        assert_non_null(p);
+        assert_int_equal(p[0], 1);
+        ql_free(p);
+    }
+    assert_int_equal(ql_memory_balance().bytes, before.bytes);
+}
+
 static void too_much_is_refused(void **state)
 {
     (void)state;
@@ -490,6 +511,7 @@ int main(void)
         cmocka_unit_test(threads_have_their_own_text),
         cmocka_unit_test(levels_and_ranks_are_shown),
         cmocka_unit_test(memory_is_zeroed_aligned_and_counted),
+        cmocka_unit_test(large_blocks_behave_like_small_ones),
         cmocka_unit_test(too_much_is_refused),
         cmocka_unit_test(an_arena_measures_and_gives),
         cmocka_unit_test(philox_gives_the_published_words),

@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/options.h"
+#include "base/random.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -230,6 +231,54 @@ static void yaml_gives_back_every_option(void **state)
     }
 }
 
+static ql_status set_from_yaml(void *context, const char *name, const char *value, const char *where)
+{
+    return ql_options_set_named(context, name, value, QL_SOURCE_YAML, where);
+}
+
+/* Damaged files: bytes changed, doubled, dropped at random. Whatever comes out is QL_OK or a CONFIG error with a place. */
+static void damaged_yaml_is_an_error_at_worst(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 20000 };
+    static const char alphabet[] = ":-[]{}&*!|>'\"%@`#,?~ \n\t\r\\.0a\x80\xff\xc3";
+    ql_options options;
+    char *text = NULL;
+    size_t size;
+    ql_options_init(&options);
+    FILE *out = open_memstream(&text, &size);
+    assert_non_null(out);
+    ASSERT_OK(ql_options_write_yaml(&options, true, out));
+    assert_int_equal(fclose(out), 0);
+    char *damaged = ql_memory_take(2 * size, 1);
+    int accepted = 0;
+    for (uint32_t round = 0; round < ROUNDS; ++round) {
+        size_t used = size;
+        memcpy(damaged, text, size);
+        ql_random4 w = ql_random_at(ql_key_make(1, 1), QL_STREAM_TEST, round, 0);
+        for (uint32_t k = 0; k <= w.r[0] % 4; ++k) {
+            ql_random4 v = ql_random_at(ql_key_make(1, 1), QL_STREAM_TEST, round, k + 1);
+            size_t at = v.r[0] % used, length = v.r[1] % (used - at) % 40;
+            if (v.r[2] % 3 == 0) {
+                damaged[at] = alphabet[v.r[3] % (sizeof alphabet - 1)];
+            } else if (v.r[2] % 3 == 1) {
+                memmove(damaged + at, damaged + at + length, used - at - length);
+                used -= length;
+            } else if (used + length < 2 * size) {
+                memmove(damaged + at + length, damaged + at, used - at);
+                used += length;
+            }
+        }
+        ql_status status = ql_options_parse_yaml(damaged, used, "d.yaml", set_from_yaml, &options);
+        accepted += status == QL_OK;
+        if (status != QL_OK && (status != QL_STATUS_CONFIG || strncmp(ql_error_text(), "d.yaml:", 7) != 0))
+            fail_msg("round %u: %s", round, ql_error_text());
+    }
+    assert_true(accepted > ROUNDS / 100 && accepted < ROUNDS);
+    ql_free(damaged);
+    free(text);
+}
+
 static int make_folder(void **state)
 {
     (void)state;
@@ -257,6 +306,7 @@ int main(void)
         cmocka_unit_test(errors_name_file_line_and_key),
         cmocka_unit_test(other_sources_name_themselves),
         cmocka_unit_test(harmless_yaml_is_accepted),
+        cmocka_unit_test(damaged_yaml_is_an_error_at_worst),
         cmocka_unit_test_teardown(yaml_gives_back_every_option, remove_folder),
     };
     return ql_test_main(tests);
