@@ -1,0 +1,114 @@
+/* quadloom verify RUN_DIR | RESULT.h5...: every byte against its checksum, every field against itself and its mesh. */
+#include "app/arguments.h"
+#include "app/commands.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "store/store.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char *const DETAILS = "Reads every result completely: checksums of all arrays, shapes, unit orthogonal "
+                                   "tangent directions that agree with\n"
+                                   "theta, indices that sum to 4 chi on closed surfaces, pure quads, provenance; and "
+                                   "every checkpoint. One line per file.\n"
+                                   "Exit code 0: all good, 1: something is damaged, 2: wrong command line.";
+
+typedef struct tally {
+    int64_t results, checkpoints, bad;
+} tally;
+
+/* First problem on the line of the file, the others below it. */
+static void print_findings(const char *path, const char *text)
+{
+    const char *end;
+    (void)printf("BAD  %s: ", path);
+    for (bool first = true; (end = strchr(text, '\n')) != NULL; text = end + 1, first = false)
+        (void)printf("%s%.*s\n", first ? "" : "       ", (int)(end - text), text);
+}
+
+static ql_status verify_result(tally *sum, const char *path)
+{
+    ql_findings findings;
+    QL_TRY(ql_result_verify(&findings, path));
+    ++sum->results;
+    sum->bad += findings.count > 0;
+    if (findings.count == 0)
+        (void)printf("good %s\n", path);
+    else
+        print_findings(path, findings.text);
+    return QL_OK;
+}
+
+/* Good as long as one of the two generations can be resumed from. */
+static ql_status verify_checkpoint(tally *sum, const char *path)
+{
+    ql_snapshot snapshot;
+    ql_checkpoint_origin origin;
+    ql_status status = ql_checkpoint_read(&snapshot, path, &origin);
+    if (status == QL_STATUS_NO_MEMORY) return status;
+    ++sum->checkpoints;
+    if (status != QL_OK) {
+        ++sum->bad;
+        (void)printf("BAD  %s\n", ql_error_text());
+        return QL_OK;
+    }
+    if (origin.previous) {
+        ++sum->bad;
+        (void)printf("BAD  %s; the one before it, at step %lld, is good and will be used\n", origin.problem,
+                     (long long)snapshot.step);
+    } else {
+        (void)printf("good %s (step %lld)\n", path, (long long)snapshot.step);
+    }
+    ql_snapshot_destroy(&snapshot);
+    return QL_OK;
+}
+
+static ql_status verify_run(tally *sum, const char *directory)
+{
+    char path[QL_PATH_SIZE];
+    ql_listing listing;
+    QL_TRY(ql_rundir_check(directory));
+    QL_TRY(ql_listing_read(&listing, directory));
+    ql_status status = QL_OK;
+    for (int64_t i = 0; i < listing.count && status == QL_OK; ++i) {
+        const ql_listed_mesh *mesh = &listing.meshes[i];
+        if (mesh->finished) {
+            status = ql_rundir_path(path, directory, QL_RUN_RESULT, mesh->id);
+            if (status == QL_OK) status = verify_result(sum, path);
+        } else if (mesh->checkpointed) {
+            status = ql_rundir_path(path, directory, QL_RUN_CHECKPOINT, mesh->id);
+            if (status == QL_OK) status = verify_checkpoint(sum, path);
+        }
+    }
+    ql_listing_destroy(&listing);
+    return status;
+}
+
+static ql_status verify_one(tally *sum, const char *path)
+{
+    if (!ql_path_exists(path)) return QL_FAIL(USAGE, "%s: no such file or directory", path);
+    return ql_path_is_directory(path) ? verify_run(sum, path) : verify_result(sum, path);
+}
+
+int ql_cmd_verify(int argc, char **argv)
+{
+    ql_arguments arguments;
+    tally sum = {0, 0, 0};
+    ql_status status = ql_arguments_parse(&arguments, argc, argv, NULL, 0);
+    if (status == QL_OK && arguments.help) {
+        ql_arguments_help(stdout, argv[0], DETAILS, NULL, 0);
+        return QL_EXIT_OK;
+    }
+    if (status == QL_OK && arguments.operand_count == 0)
+        status = QL_FAIL(USAGE, "nothing named; see `quadloom verify --help`");
+    for (int i = 0; i < arguments.operand_count && status == QL_OK; ++i)
+        status = verify_one(&sum, arguments.operands[i]);
+    if (status != QL_OK) return ql_command_failed(argv[0], status);
+    (void)printf("%lld results, %lld checkpoints: ", (long long)sum.results, (long long)sum.checkpoints);
+    if (sum.bad == 0)
+        (void)printf("all good\n");
+    else
+        (void)printf("%lld bad; delete a bad result and run again to have it made anew\n", (long long)sum.bad);
+    return sum.bad == 0 ? QL_EXIT_OK : QL_EXIT_SOME_FAILED;
+}
