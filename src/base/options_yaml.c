@@ -112,6 +112,7 @@ static ql_status read_document(yaml_parser_t *parser, reader *r)
     else if (!nothing)
         status = read_mapping(r, "", root);
     yaml_document_delete(&document);
+    r->document = NULL;
     return status;
 }
 
