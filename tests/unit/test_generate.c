@@ -87,12 +87,12 @@ static void test_smooth_shapes(void **state)
 {
     (void)state;
     ql_mesh mesh;
-    ASSERT_OK(ql_generate_double_torus(&mesh, 32));
+    ASSERT_OK(ql_generate_double_torus(&mesh, 24));
     ql_preflight r = check(&mesh, 2, 0);
     assert_true(fabs(r.volume - 1.9) < 0.1);
     ql_mesh_destroy(&mesh);
     for (int genus = 0; genus <= 5; ++genus) {
-        ASSERT_OK(ql_generate_handles(&mesh, genus, 40));
+        ASSERT_OK(ql_generate_handles(&mesh, genus, 34));
         r = check(&mesh, genus, 0);
         assert_true(fabs(r.area - (12.56 + 3.25 * genus)) < 0.5); /* nothing has collapsed */
         ql_mesh_destroy(&mesh);
@@ -110,7 +110,7 @@ static void test_by_name(void **state)
         {"icosphere", 1280, 0, 0, 0.01},  {"icosphere", 5000, 0, 0, 0.6},    {"torus", 500, 1, 0, 0.15},
         {"torus", 20000, 1, 0, 0.05},     {"block", 2000, 0, 0, 0.25},       {"bracket", 800, 0, 2, 0.25},
         {"double-torus", 500, 2, 0, 0.2}, {"double-torus", 2000, 2, 0, 0.1}, {"handles-0", 1000, 0, 0, 0.15},
-        {"handles-3", 4000, 3, 0, 0.15},  {"handles-5", 5000, 5, 0, 0.15},
+        {"handles-3", 2000, 3, 0, 0.15},  {"handles-5", 3500, 5, 0, 0.15},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; ++i) {
         ql_mesh mesh, again;
@@ -155,7 +155,7 @@ static void test_memory_runs_out(void **state)
     static const char *const NAMES[] = {"icosphere", "torus", "block", "bracket", "double-torus"};
     for (int i = 0; i < 5; ++i) {
         ql_status status = QL_STATUS_NO_MEMORY;
-        for (int n = 1; status != QL_OK; n += 1 + n / 3) {
+        for (int n = 1; status != QL_OK; n += 1 + n / 2) {
             ql_mesh mesh;
             ql_memory_fail_at(n);
             status = ql_generate_by_name(&mesh, NAMES[i], 300);
