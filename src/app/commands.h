@@ -24,7 +24,9 @@ typedef enum ql_exit {
 #define QL_COMMAND_GOLDEN(X)
 #endif
 #define QL_COMMAND_LIST(X)                                                                                             \
+    X(run, "INPUT... -o RUN_DIR [-c FILE.yaml] [--set KEY=VALUE]...", "train every mesh of a collection")              \
     X(status, "RUN_DIR [--json] [--watch]", "show how far a run is, what it does, what failed")                        \
+    X(halt, "RUN_DIR", "ask a running sweep to checkpoint and stop")                                                   \
     X(verify, "RUN_DIR | RESULT.h5...", "check every byte and number of finished results and checkpoints")             \
     X(export, "RUN_DIR | RESULT.h5 [--what WHAT] [--format FORMAT] -o OUT", "write fields, quads, meshes for others")  \
     X(inspect, "MESH... [--json] [--sharp-angle DEG]", "show what a mesh is and what is wrong with it")                \

@@ -4,24 +4,35 @@
 
 #include "base/memory.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* Rank `at` tells all why. */
+static ql_status share_text(ql_comm *comm, ql_status worst, int at)
+{
+    char text[512] = "";
+    if (comm->rank == at) (void)snprintf(text, sizeof text, "%.*s", (int)sizeof text - 1, ql_error_text());
+    QL_TRY(comm->kind->broadcast(comm, text, sizeof text, at));
+    if (comm->rank == at) return worst;
+    return ql_error_set(worst, __FILE__, __LINE__, "%s", text[0] != '\0' ? text : ql_status_text(worst));
+}
+
 ql_status ql_comm_agree(ql_comm *comm, ql_status mine)
 {
-    int32_t own = (int32_t)mine, *all = NULL;
+    int32_t own = (int32_t)mine, worst = (int32_t)QL_OK, *all = NULL;
+    int at = 0;
+    if (comm->size == 1) return mine;
     QL_TRY(QL_TAKE(all, comm->size));
     ql_status status = comm->kind->allgather(comm, &own, all, sizeof own);
-    int32_t worst = own, at = comm->rank;
     for (int rank = 0; status == QL_OK && rank < comm->size; ++rank) {
         if (all[rank] <= worst) continue;
         worst = all[rank];
         at = rank;
     }
     ql_free(all);
-    if (status != QL_OK) return status;
-    if (worst == (int32_t)mine) return mine; /* keeps the text of our own error */
-    return ql_error_set((ql_status)worst, __FILE__, __LINE__, "rank %d: %s", at, ql_status_text((ql_status)worst));
+    if (status != QL_OK || worst == (int32_t)QL_OK) return status;
+    return share_text(comm, (ql_status)worst, at);
 }
 
 void ql_comm_destroy(ql_comm *comm)

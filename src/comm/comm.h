@@ -46,7 +46,8 @@ struct ql_comm {
     bool threads;               /* post and poll may run on one thread while another one is in a collective function */
 };
 
-/* Collective: the worst (largest) status of all ranks, so that all take the same way. */
+/* Collective: the worst (largest) status of all ranks with the error text of the first rank that has it, so that all take
+ * the same way and one of them can say why. */
 ql_status ql_comm_agree(ql_comm *comm, ql_status mine);
 
 /* A launcher starts and ends a communicator for the whole job. */

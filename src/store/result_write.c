@@ -334,7 +334,7 @@ static ql_status put_quad_mesh(hid_t file, const ql_quad_result *quads)
 
 static ql_status put_provenance(hid_t file, const ql_result_content *content)
 {
-    static const char *const reserved[] = {"input", "mesh_hash", "options_hash", "date", "hdf5"};
+    static const char *const reserved[] = {"input", "mesh_hash", "options_hash", "date"};
     char text[QL_SUMMARY_TEXT], stamp[QL_STAMP_SIZE];
     unsigned version[3] = {0, 0, 0};
     ql_provenance own = {0};
@@ -351,7 +351,8 @@ static ql_status put_provenance(hid_t file, const ql_result_content *content)
     QL_TRY_GOTO(status, ql_provenance_text(&own, "date", ql_clock_stamp(stamp)), done);
     (void)H5get_libversion(&version[0], &version[1], &version[2]);
     (void)snprintf(text, sizeof text, "%u.%u.%u", version[0], version[1], version[2]);
-    QL_TRY_GOTO(status, ql_provenance_text(&own, "hdf5", text), done);
+    if (content->provenance == NULL || ql_provenance_find(content->provenance, "hdf5") == NULL)
+        QL_TRY_GOTO(status, ql_provenance_text(&own, "hdf5", text), done);
     QL_TRY_GOTO(status, ql_h5_group(file, "provenance", &group), done);
     QL_TRY_GOTO(status, ql_h5_put_facts(group, "", &own), done);
     QL_TRY_GOTO(status, ql_h5_put_facts(group, "", content->provenance), done);

@@ -1,0 +1,74 @@
+/* The ranks of a run and what they tell each other while each works on its own meshes.
+ *
+ * One thread per rank (the messenger) passes messages every few hundredths of a second, so a rank that computes holds up
+ * nobody. Rank 0's messenger also keeps the picture of the whole: it shows progress, looks for the halt file, keeps the lock
+ * of the run directory alive and decides that the run stops. Stopping is the same for all whatever its cause (signal to any
+ * rank, halt file, time limit, too many failures): the first one to know tells rank 0, rank 0 tells all.
+ *
+ *   any rank -> 0: state, ask to stop, done          0 -> all: stop, dismissed
+ *
+ * Where MPI offers no MPI_THREAD_MULTIPLE the messenger's turn is taken by ql_crew_should_stop, between steps.
+ */
+#ifndef QL_SWEEP_CREW_H
+#define QL_SWEEP_CREW_H
+
+#include "comm/comm.h"
+#include "sweep/lock.h"
+
+enum { QL_CREW_TEXT = 160 };
+
+/* How far a rank is. */
+typedef struct ql_crew_state {
+    int64_t finished, failed;    /* meshes in this run, by this rank */
+    int64_t left;                /* not begun */
+    double work_left, work_done; /* floating-point operations, by the method's count */
+    double seconds;              /* since its work began */
+    double steps_per_s;          /* of the active mesh */
+    int64_t step, steps;         /* of the active mesh */
+    char mesh[64];               /* active, "" = none */
+} ql_crew_state;
+
+/* How a rank's work ended, or summed over all. */
+typedef struct ql_crew_end {
+    int64_t finished, failed, left; /* left: not finished, because of the stop */
+    ql_status status;               /* an error that is not a single mesh's; the worst of all */
+    char text[512];                 /* of that error */
+} ql_crew_end;
+
+typedef struct ql_crew_settings {
+    const char *run_directory;
+    const ql_lock *lock;      /* rank 0: kept alive; NULL = none */
+    int64_t meshes;           /* of the whole run */
+    int64_t finished, failed; /* of them before this run */
+    int64_t max_failures;     /* 0 = no limit */
+    double log_interval_s;
+} ql_crew_settings;
+
+typedef struct ql_crew ql_crew;
+
+/* Collective (every rank starts its messenger). Settings' pointers are borrowed until destroyed. */
+ql_status ql_crew_create(ql_crew **crew, ql_comm *comm, const ql_crew_settings *settings);
+void ql_crew_destroy(ql_crew *crew); /* NULL-safe */
+
+/* Our own state, from any thread; it is sent from time to time. */
+void ql_crew_tell(ql_crew *crew, const ql_crew_state *state);
+
+/* Whether this rank shall stop now; cheap enough to be asked after every step. Why: ql_crew_reason, "" before. */
+bool ql_crew_should_stop(ql_crew *crew);
+const char *ql_crew_reason(const ql_crew *crew);
+
+/* Asks all ranks to stop. */
+void ql_crew_stop(ql_crew *crew, const char *reason);
+
+/* Collective: our work is over. Rank 0 returns when all ranks' is, with the sum; the others when rank 0 dismisses them, with
+ * what it says. Waits without spinning. */
+ql_status ql_crew_gather(ql_crew *crew, const ql_crew_end *mine, ql_crew_end *all);
+
+/* Rank 0, after ql_crew_gather: lets the others go. `exit_code` is what all ranks end with. */
+ql_status ql_crew_dismiss(ql_crew *crew, int exit_code);
+int ql_crew_exit_code(const ql_crew *crew);
+
+/* The name of the halt file in a run directory. */
+#define QL_HALT_FILE "halt"
+
+#endif

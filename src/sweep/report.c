@@ -1,0 +1,150 @@
+/* Texts for people (see report.h). */
+#include "sweep/report.h"
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "store/rundir.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ROWS_SHOWN = 40, FAILURES_SHOWN = 20 };
+
+static const char *plural(int64_t count, const char *one, const char *many) { return count == 1 ? one : many; }
+
+/* ---- dry run ---- */
+
+static ql_status print_rank(FILE *out, const ql_survey *survey, const ql_collection *collection, int rank, int ranks)
+{
+    int64_t *order = NULL, count = 0;
+    ql_status status = ql_survey_deal(survey, rank, ranks, &order, &count);
+    for (int64_t i = 0; status == QL_OK && i < count; ++i) {
+        const ql_work *work = &survey->work[order[i]];
+        char faces[32] = "unreadable", from[32] = "";
+        if (work->faces > 0) (void)snprintf(faces, sizeof faces, "%d", (int)work->faces);
+        if (work->step > 0) (void)snprintf(from, sizeof from, " from step %lld", (long long)work->step);
+        (void)fprintf(out, "%4d  %10s  %9.3g  %s%s\n", rank, faces, work->cost * 1e-12,
+                      collection->items[work->item].path, from);
+    }
+    ql_free(order);
+    return status;
+}
+
+ql_status ql_report_plan(FILE *out, const ql_survey *survey, const ql_collection *collection, int ranks,
+                         const char *run_directory)
+{
+    (void)fprintf(out, "%lld %s: %lld to do on %d %s, %lld finished, %lld failed earlier, %lld given twice\n",
+                  (long long)survey->count, plural(survey->count, "mesh", "meshes"),
+                  (long long)survey->states[QL_WORK_TODO], ranks, plural(ranks, "rank", "ranks"),
+                  (long long)survey->states[QL_WORK_FINISHED], (long long)survey->states[QL_WORK_FAILED],
+                  (long long)survey->states[QL_WORK_TWIN]);
+    (void)fprintf(out, "rank       faces      TFLOP  mesh\n");
+    for (int rank = 0; rank < ranks; ++rank) QL_TRY(print_rank(out, survey, collection, rank, ranks));
+    (void)fprintf(out, "Nothing was written; without --dry-run results go to %s\n", run_directory);
+    return QL_OK;
+}
+
+/* ---- end of a run ---- */
+
+static int compare_texts(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static bool is_listed(const char **ids, int64_t count, const char *id)
+{
+    return bsearch(&id, ids, (size_t)count, sizeof *ids, compare_texts) != NULL;
+}
+
+static void print_row(FILE *out, const ql_summary *row)
+{
+    char time[QL_DURATION_SIZE] = "-", faces[32] = "-", steps[32] = "-";
+    if (row->faces >= 0) (void)snprintf(faces, sizeof faces, "%lld", (long long)row->faces);
+    if (row->steps >= 0) (void)snprintf(steps, sizeof steps, "%lld", (long long)row->steps);
+    if (isfinite(row->train_s)) (void)ql_clock_duration(time, row->train_s);
+    (void)fprintf(out, "%-32.60s %8s %7s %9s", row->mesh, faces, steps, time);
+    if (isfinite(row->s_per_step))
+        (void)fprintf(out, " %8.3f %9lld %5lld %9.2f", row->s_per_step, (long long)row->singular_vertices,
+                      (long long)row->singularity_sum, row->mismatch_mean_deg);
+    else
+        (void)fprintf(out, " %8s %9s %5s %9s", "-", "-", "-", "-");
+    (void)fprintf(out, "  %s\n", row->status);
+}
+
+static void print_rows(FILE *out, const ql_summary *rows, int64_t count, const char **ids, int64_t id_count)
+{
+    int64_t shown = 0, more = 0;
+    (void)fprintf(out, "\n%-32s %8s %7s %9s %8s %9s %5s %9s\n", "mesh", "faces", "steps", "time", "s/step", "singular",
+                  "sum", "mismatch");
+    for (int64_t i = 0; i < count; ++i) {
+        if (!is_listed(ids, id_count, rows[i].mesh)) continue;
+        if (shown++ < ROWS_SHOWN)
+            print_row(out, &rows[i]);
+        else
+            ++more;
+    }
+    if (more > 0) (void)fprintf(out, "and %lld more in summary.csv\n", (long long)more);
+}
+
+static ql_status print_failures(FILE *out, const char *run_directory, const ql_summary *rows, int64_t count,
+                                const char **ids, int64_t id_count)
+{
+    ql_failure *failure;
+    int64_t shown = 0;
+    QL_TRY(QL_TAKE(failure, 1));
+    for (int64_t i = 0; i < count; ++i) {
+        char path[QL_PATH_SIZE];
+        if (strcmp(rows[i].status, "failed") != 0 || !is_listed(ids, id_count, rows[i].mesh)) continue;
+        if (shown++ == FAILURES_SHOWN) {
+            (void)fprintf(out, "  and more in %s/failures/\n", run_directory);
+            break;
+        }
+        if (ql_rundir_path(path, run_directory, QL_RUN_FAILURE, rows[i].mesh) != QL_OK ||
+            ql_failure_read(failure, path) != QL_OK)
+            continue;
+        (void)fprintf(out, "%s  %s (%s)\n    %s\n    what to do: %s\n", shown == 1 ? "\nFailed:\n" : "", failure->input,
+                      failure->stage, failure->reason, failure->remedy);
+    }
+    ql_free(failure);
+    return QL_OK;
+}
+
+static void print_places(FILE *out, const ql_survey *survey, const char *run_directory, const ql_crew_end *end,
+                         const char *stop_reason, double seconds)
+{
+    char time[QL_DURATION_SIZE];
+    (void)fprintf(out, "\n%lld of %lld %s finished, %lld failed, %lld left; %s",
+                  (long long)(survey->states[QL_WORK_FINISHED] + end->finished),
+                  (long long)(survey->count - survey->states[QL_WORK_TWIN]), plural(survey->count, "mesh", "meshes"),
+                  (long long)(survey->states[QL_WORK_FAILED] + end->failed), (long long)end->left,
+                  ql_clock_duration(time, seconds));
+    if (end->left > 0 && stop_reason[0] != '\0') (void)fprintf(out, "; stopped: %s", stop_reason);
+    (void)fprintf(out,
+                  "\nResults   %s/meshes/*.h5 (HDF5; open them in ParaView or with h5py)\n"
+                  "Table     %s/summary.csv, %s/index.h5\n",
+                  run_directory, run_directory, run_directory);
+    if (survey->states[QL_WORK_FAILED] + end->failed > 0)
+        (void)fprintf(out, "Failures  %s/failures/*.json\n", run_directory);
+    if (end->left > 0) (void)fprintf(out, "Run the same command again to go on where this one stopped.\n");
+}
+
+ql_status ql_report_end(FILE *out, const ql_survey *survey, const char *run_directory, const ql_crew_end *end,
+                        const char *stop_reason, double seconds)
+{
+    ql_summary *rows = NULL;
+    const char **ids = NULL;
+    int64_t count = 0;
+    ql_status status = ql_rundir_rows(run_directory, &rows, &count);
+    if (status == QL_OK) status = QL_TAKE(ids, survey->count);
+    if (status == QL_OK) {
+        for (int64_t i = 0; i < survey->count; ++i) ids[i] = survey->work[i].id;
+        qsort(ids, (size_t)survey->count, sizeof *ids, compare_texts);
+        print_rows(out, rows, count, ids, survey->count);
+        status = print_failures(out, run_directory, rows, count, ids, survey->count);
+        print_places(out, survey, run_directory, end, stop_reason, seconds);
+    }
+    ql_free(ids);
+    ql_free(rows);
+    return status;
+}

@@ -1,0 +1,18 @@
+/* What people read: the plan of a dry run and the table at the end of a run. */
+#ifndef QL_SWEEP_REPORT_H
+#define QL_SWEEP_REPORT_H
+
+#include "sweep/crew.h"
+#include "sweep/survey.h"
+
+#include <stdio.h>
+
+/* Who would do what, in which order. */
+ql_status ql_report_plan(FILE *out, const ql_survey *survey, const ql_collection *collection, int ranks,
+                         const char *run_directory);
+
+/* Meshes of this run with their results, what failed and what to do, where everything lies. */
+ql_status ql_report_end(FILE *out, const ql_survey *survey, const char *run_directory, const ql_crew_end *end,
+                        const char *stop_reason, double seconds);
+
+#endif

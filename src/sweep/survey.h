@@ -1,0 +1,45 @@
+/* What there is to do: every mesh of the collection read once, in parallel over the ranks, and compared with the run
+ * directory. Identity is content: the same mesh under two names is two meshes, twice the same name with other content too;
+ * the same name and content is one. */
+#ifndef QL_SWEEP_SURVEY_H
+#define QL_SWEEP_SURVEY_H
+
+#include "store/summary.h"
+#include "sweep/collection.h"
+
+typedef enum ql_work_state {
+    QL_WORK_TODO,
+    QL_WORK_FINISHED, /* in an earlier run */
+    QL_WORK_FAILED,   /* in an earlier run, and would fail again */
+    QL_WORK_TWIN      /* the same mesh as an earlier one of the collection */
+} ql_work_state;
+
+typedef struct ql_work {
+    int64_t item; /* in the collection */
+    char id[QL_ID_SIZE];
+    uint64_t hash;
+    int32_t faces, vertices; /* 0: cannot be read; the worker will find and record why */
+    int32_t state;           /* ql_work_state */
+    int64_t step;            /* of its checkpoint, 0 = none */
+    double cost;             /* floating-point operations left, by the method's count */
+    double bytes;            /* of the file */
+} ql_work;
+
+typedef struct ql_survey {
+    int64_t count;
+    ql_work *work;     /* one per item, in the collection's order */
+    int64_t states[4]; /* how many of each */
+} ql_survey;
+
+/* Collective. run_directory may not exist yet. retry: meshes that failed earlier are work again, whatever the reason.
+ * QL_STATUS_STOPPED: a signal asked to stop meanwhile. QL_STATUS_CONFIG: a mesh was finished with other options. */
+ql_status ql_survey_make(ql_survey *survey, const ql_collection *collection, ql_comm *comm, const char *run_directory,
+                         const ql_options *options, bool retry);
+void ql_survey_destroy(ql_survey *survey); /* NULL-safe */
+
+/* Longest first to the rank with the least work (Graham 1969: at most 4/3 - 1/3m of the best makespan). Fills `order` with
+ * the indices of the work that rank `rank` of `size` does, longest first, and returns how many; deterministic. With size
+ * 1: everything that is to do, longest first. */
+ql_status ql_survey_deal(const ql_survey *survey, int rank, int size, int64_t **order, int64_t *count);
+
+#endif

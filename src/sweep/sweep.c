@@ -1,0 +1,292 @@
+/* The run over a collection (see sweep.h): what to do, may we, who does what, do it, say what became of it. */
+#include "sweep/sweep.h"
+
+#include "base/build.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "store/events.h"
+#include "store/rundir.h"
+#include "sweep/continue.h"
+#include "sweep/cores.h"
+#include "sweep/report.h"
+#include "sweep/signals.h"
+#include "sweep/worker.h"
+
+#include <string.h>
+
+typedef struct sweep {
+    const ql_sweep_request *request;
+    ql_comm *comm;
+    FILE *out;
+    ql_options options; /* engine resolved, threads shared */
+    const ql_engine_class *engine;
+    ql_collection collection;
+    ql_survey survey;
+    ql_lock lock;
+    ql_events events;
+    bool events_open;
+    ql_crew *crew;
+    int64_t *order, count; /* this rank's work */
+    ql_crew_end end;       /* rank 0: of all */
+} sweep;
+
+/* ---- beginning ---- */
+
+static ql_status gather_inputs(sweep *s)
+{
+    const ql_sweep_request *request = s->request;
+    ql_status status = QL_OK;
+    for (int i = 0; s->comm->rank == 0 && i < request->input_count && status == QL_OK; ++i)
+        status = ql_collection_add(&s->collection, request->inputs[i]);
+    if (s->comm->rank == 0 && status == QL_OK && request->shard.count > 1)
+        status = ql_collection_keep_shard(&s->collection, request->shard.index, request->shard.count);
+    QL_TRY(ql_comm_agree(s->comm, status));
+    return ql_collection_broadcast(&s->collection, s->comm);
+}
+
+/* All ranks must train with the same engine; "auto" is resolved once, so that continuing elsewhere is noticed. */
+static ql_status choose_engine(sweep *s)
+{
+    char first[QL_OPTION_TEXT] = "";
+    ql_status status = ql_engine_find(s->options.engine.name, &s->engine);
+    if (status == QL_OK) status = s->engine->available();
+    QL_TRY(ql_comm_agree(s->comm, status));
+    (void)snprintf(first, sizeof first, "%s", s->engine->name);
+    QL_TRY(s->comm->kind->broadcast(s->comm, first, sizeof first, 0));
+    if (strcmp(first, s->engine->name) != 0)
+        status = QL_FAIL(ENVIRONMENT, "rank %d would use engine %s, rank 0 uses %s; say which: --set engine.name=%s",
+                         s->comm->rank, s->engine->name, first, first);
+    QL_TRY(ql_comm_agree(s->comm, status));
+    (void)snprintf(s->options.engine.name, sizeof s->options.engine.name, "%s", s->engine->name);
+    return QL_OK;
+}
+
+static ql_status share_cores(sweep *s)
+{
+    int threads;
+    QL_TRY(ql_cores_share(s->comm, &threads));
+    if (s->options.engine.threads == 0) s->options.engine.threads = threads;
+    return QL_OK;
+}
+
+/* A halt that was asked for when nothing ran any more must not stop this run; other parts at work still need it. */
+static ql_status remove_halt_file(const sweep *s)
+{
+    char path[QL_PATH_SIZE];
+    int64_t alive = 0;
+    QL_TRY(ql_lock_count(s->request->run_directory, &alive, NULL));
+    QL_TRY(ql_path_join(path, s->request->run_directory, QL_HALT_FILE));
+    return alive <= 1 && ql_path_exists(path) ? ql_file_remove(path) : QL_OK;
+}
+
+static ql_status open_run(sweep *s)
+{
+    const char *run = s->request->run_directory;
+    ql_options written = s->options;
+    written.engine.threads = s->request->options.engine.threads;
+    QL_TRY(ql_directory_make(run));
+    QL_TRY(ql_lock_take(&s->lock, run, s->request->shard));
+    QL_TRY(ql_rundir_create(run));
+    QL_TRY(ql_continue_check(run, &written));
+    QL_TRY(remove_halt_file(s));
+    return ql_rundir_write_options(run, &written);
+}
+
+static ql_status open_events(sweep *s)
+{
+    char name[64], host[QL_HOST_SIZE];
+    ql_shard shard = s->request->shard;
+    if (shard.count > 1)
+        (void)snprintf(name, sizeof name, "%lldof%lld-%d", (long long)shard.index, (long long)shard.count,
+                       s->comm->rank);
+    else
+        (void)snprintf(name, sizeof name, "%d", s->comm->rank);
+    QL_TRY(ql_events_open(&s->events, s->request->run_directory, name, s->comm->rank));
+    s->events_open = true;
+    ql_event event = {.type = QL_EVENT_start,
+                      .rank = s->comm->rank,
+                      .ranks = s->comm->size,
+                      .meshes = s->survey.count - s->survey.states[QL_WORK_TWIN]};
+    (void)snprintf(event.version, sizeof event.version, "%s", ql_build.version);
+    (void)snprintf(event.host, sizeof event.host, "%.63s", ql_process_host(host));
+    return ql_events_write(&s->events, &event);
+}
+
+/* A file that was repaired is another mesh; the record of what was wrong with it before has done its duty. */
+static ql_status drop_outdated_failures(const sweep *s)
+{
+    ql_listing listing = {0};
+    ql_failure *failure;
+    QL_TRY(QL_TAKE(failure, 1));
+    ql_status status = ql_listing_read(&listing, s->request->run_directory);
+    for (int64_t i = 0; status == QL_OK && i < listing.count; ++i) {
+        char path[QL_PATH_SIZE];
+        if (!listing.meshes[i].failed) continue;
+        status = ql_rundir_path(path, s->request->run_directory, QL_RUN_FAILURE, listing.meshes[i].id);
+        if (status != QL_OK || ql_failure_read(failure, path) != QL_OK) continue;
+        for (int64_t k = 0; k < s->survey.count; ++k) {
+            const ql_work *work = &s->survey.work[k];
+            if (strcmp(s->collection.items[work->item].path, failure->input) == 0 &&
+                strcmp(work->id, listing.meshes[i].id) != 0)
+                status = ql_failure_remove(s->request->run_directory, listing.meshes[i].id);
+        }
+    }
+    ql_listing_destroy(&listing);
+    ql_free(failure);
+    return status;
+}
+
+static void announce(const sweep *s)
+{
+    const ql_survey *survey = &s->survey;
+    if (s->comm->rank != 0) return;
+    QL_INFO(
+        "%lld meshes: %lld to do, %lld finished, %lld failed earlier, %lld given twice; %d rank%s with %lld thread%s, "
+        "engine %s",
+        (long long)survey->count, (long long)survey->states[QL_WORK_TODO], (long long)survey->states[QL_WORK_FINISHED],
+        (long long)survey->states[QL_WORK_FAILED], (long long)survey->states[QL_WORK_TWIN], s->comm->size,
+        s->comm->size == 1 ? "" : "s", (long long)s->options.engine.threads, s->options.engine.threads == 1 ? "" : "s",
+        s->engine->name);
+}
+
+/* ---- work ---- */
+
+static ql_status start_crew(sweep *s)
+{
+    const ql_survey *survey = &s->survey;
+    ql_crew_settings settings = {.run_directory = s->request->run_directory,
+                                 .lock = s->comm->rank == 0 ? &s->lock : NULL,
+                                 .meshes = survey->count - survey->states[QL_WORK_TWIN],
+                                 .finished = survey->states[QL_WORK_FINISHED],
+                                 .failed = survey->states[QL_WORK_FAILED],
+                                 .max_failures = s->options.sweep.max_failures,
+                                 .log_interval_s = s->options.log.interval_s};
+    return ql_crew_create(&s->crew, s->comm, &settings);
+}
+
+static void work(sweep *s, ql_crew_end *mine)
+{
+    double limit = s->options.sweep.time_limit_s;
+    ql_worker_setup setup = {.run_directory = s->request->run_directory,
+                             .options = &s->options,
+                             .engine = s->engine,
+                             .collection = &s->collection,
+                             .survey = &s->survey,
+                             .order = s->order,
+                             .count = s->count,
+                             .events = &s->events,
+                             .crew = s->crew,
+                             .ranks = s->comm->size,
+                             .deadline_s = limit > 0 ? s->request->started_s + limit : 0};
+    ql_worker_run(&setup, mine);
+    if (mine->left == 0) return;
+    ql_event event = {.type = QL_EVENT_halt};
+    (void)snprintf(event.text, sizeof event.text, "%s", ql_crew_reason(s->crew));
+    (void)ql_events_write(&s->events, &event);
+}
+
+/* ---- end ---- */
+
+static ql_status outcome(const sweep *s)
+{
+    int64_t failed = s->survey.states[QL_WORK_FAILED] + s->end.failed;
+    int64_t limit = s->options.sweep.max_failures;
+    if (s->end.status != QL_OK) return s->end.status;
+    if (s->end.left > 0 && !(limit > 0 && s->end.failed >= limit)) return QL_STATUS_STOPPED;
+    return failed > 0 ? QL_STATUS_MESH : QL_OK;
+}
+
+/* Rank 0, when all work is over. */
+static ql_status conclude(sweep *s)
+{
+    ql_log_live(NULL);
+    ql_status result = outcome(s);
+    ql_status status = ql_rundir_write_summary(s->request->run_directory);
+    if (status == QL_OK)
+        status = ql_report_end(s->out, &s->survey, s->request->run_directory, &s->end, ql_crew_reason(s->crew),
+                               ql_clock_s() - s->request->started_s);
+    if (s->end.status != QL_OK) return ql_error_set(s->end.status, __FILE__, __LINE__, "%s", s->end.text);
+    return status != QL_OK ? status : result;
+}
+
+static ql_status part(sweep *s, const ql_crew_end *mine)
+{
+    ql_status status = ql_crew_gather(s->crew, mine, &s->end);
+    if (status != QL_OK) return status; /* MPI itself failed: nothing to agree on any more */
+    if (s->comm->rank == 0) {
+        ql_status result = conclude(s);
+        QL_TRY(ql_crew_dismiss(s->crew, (int)result));
+    }
+    return (ql_status)ql_crew_exit_code(s->crew);
+}
+
+static void release(sweep *s)
+{
+    ql_crew_destroy(s->crew);
+    ql_events_close(s->events_open ? &s->events : NULL);
+    ql_lock_release(&s->lock);
+    ql_survey_destroy(&s->survey);
+    ql_collection_destroy(&s->collection);
+    ql_free(s->order);
+}
+
+/* Up to where all ranks still go in step. */
+static ql_status prepare(sweep *s)
+{
+    QL_TRY(gather_inputs(s));
+    QL_TRY(choose_engine(s));
+    QL_TRY(share_cores(s));
+    ql_status status = s->comm->rank == 0 && !s->request->dry_run ? open_run(s) : QL_OK;
+    QL_TRY(ql_comm_agree(s->comm, status));
+    return ql_survey_make(&s->survey, &s->collection, s->comm, s->request->run_directory, &s->options,
+                          s->request->retry);
+}
+
+/* As docs/runs.md lists them; for the log of events. */
+static int64_t exit_code(ql_status status)
+{
+    switch (status) {
+    case QL_OK: return 0;
+    case QL_STATUS_MESH: return 1;
+    case QL_STATUS_STOPPED: return 75;
+    default: return 3;
+    }
+}
+
+static ql_status run(sweep *s)
+{
+    ql_crew_end mine = {0};
+    announce(s);
+    ql_status status = s->comm->rank == 0 ? drop_outdated_failures(s) : QL_OK;
+    if (status == QL_OK) status = open_events(s);
+    if (status == QL_OK) status = ql_survey_deal(&s->survey, s->comm->rank, s->comm->size, &s->order, &s->count);
+    QL_TRY(ql_comm_agree(s->comm, status));
+    QL_TRY(ql_comm_agree(s->comm, start_crew(s)));
+    work(s, &mine);
+    status = part(s, &mine);
+    ql_event event = {.type = QL_EVENT_end, .code = exit_code(status), .seconds = ql_clock_s() - s->request->started_s};
+    (void)ql_events_write(&s->events, &event);
+    return status;
+}
+
+ql_status ql_sweep_run(const ql_sweep_request *request, ql_comm *comm, FILE *out)
+{
+    sweep *s;
+    QL_TRY(QL_TAKE(s, 1));
+    s->request = request;
+    s->comm = comm;
+    s->out = out;
+    s->options = request->options;
+    ql_status status = ql_comm_agree(comm, ql_signals_install());
+    if (status == QL_OK) status = prepare(s);
+    if (status == QL_OK && request->dry_run && comm->rank == 0)
+        status = ql_report_plan(out, &s->survey, &s->collection, comm->size, request->run_directory);
+    else if (status == QL_OK && !request->dry_run)
+        status = run(s);
+    release(s);
+    ql_signals_restore();
+    ql_free(s);
+    return status;
+}

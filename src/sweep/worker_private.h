@@ -1,0 +1,37 @@
+/* Between worker.c, reading.c and finishing.c only. */
+#ifndef QL_SWEEP_WORKER_PRIVATE_H
+#define QL_SWEEP_WORKER_PRIVATE_H
+
+#include "sweep/task.h"
+#include "sweep/worker.h"
+
+#include <stdatomic.h>
+
+typedef struct ql_worker {
+    const ql_worker_setup *setup;
+    ql_queue read, trained;
+    pthread_mutex_t mutex; /* of state and end */
+    ql_crew_state state;
+    ql_crew_end end;
+    double started_s;
+    /* training thread only */
+    ql_task *current;
+    double step_s, write_s, last_checkpoint_s, last_sample_s; /* newest step and checkpoint; when */
+    bool going;
+} ql_worker;
+
+/* Stage 1: a new task for this work, read and checked (or failed). */
+ql_status ql_worker_read(ql_worker *worker, int64_t index, ql_task **task);
+
+/* Stage 3: quads, result file, record of the failure; takes the task over. */
+void ql_worker_finish(ql_worker *worker, ql_task *task);
+
+/* An error that concerns the whole run: stops it. */
+void ql_worker_break(ql_worker *worker, ql_status status);
+
+/* Counts and the active mesh for the crew; call with the worker's mutex held. */
+void ql_worker_tell(ql_worker *worker);
+
+void ql_worker_event(ql_worker *worker, ql_event *event, const ql_task *task);
+
+#endif
