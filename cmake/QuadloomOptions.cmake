@@ -23,6 +23,7 @@ if(QL_SANITIZE)
     target_compile_options(quadloom_flags INTERFACE -fsanitize=${QL_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
     target_link_options(quadloom_flags INTERFACE -fsanitize=${QL_SANITIZE})
     if(CMAKE_C_COMPILER_ID STREQUAL GNU) # its analysis of instrumented code warns of paths that are not there
-        target_compile_options(quadloom_flags INTERFACE -Wno-format-truncation -Wno-maybe-uninitialized)
+        target_compile_options(quadloom_flags INTERFACE -Wno-format-truncation -Wno-maybe-uninitialized
+            -Wno-stringop-overflow)
     endif()
 endif()

@@ -31,13 +31,16 @@ count() { # FOLDER
 for preset; do
     folder=build/$preset
     echo "== $preset: configuring and building in $folder"
-    cmake --preset "$preset" -DCMAKE_COMPILE_WARNING_AS_ERROR=ON >"$preset.log" 2>&1 || {
-        cat "$preset.log"
-        echo "0 passed, 1 failed, 0 skipped"
-        exit 1
+    mkdir -p "$folder"
+    strict=OFF
+    [ "$preset" = release ] && strict=ON # a warning is a failure, where the compiler sees the code as it is
+    cmake --preset "$preset" -DCMAKE_COMPILE_WARNING_AS_ERROR=$strict >"$folder/configure.log" 2>&1 || {
+        cat "$folder/configure.log"
+        echo "configuring preset $preset failed"
+        failed=$((failed + 1))
+        continue
     }
-    sed -n '/-- quadloom/,$p' "$preset.log"
-    rm "$preset.log"
+    sed -n '/-- quadloom/,/-- .*prefix/p' "$folder/configure.log"
     if ! cmake --build "$folder" -j "$jobs" -- --quiet; then
         echo "building preset $preset failed"
         failed=$((failed + 1))

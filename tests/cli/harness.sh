@@ -30,7 +30,7 @@ run() {
     case $CODE in 86 | 134 | 136 | 139) fail "crashed or a sanitizer found something (code $CODE)" ;; esac
 }
 
-quadloom() { run "$QUADLOOM" "$@"; }
+quadloom() { run env "ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=1" "$QUADLOOM" "$@"; }
 
 fail() {
     echo "FAILED: $*"
