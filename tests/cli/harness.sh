@@ -21,6 +21,7 @@ PYTHON=/usr/bin/python3
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/quadloom-cli.XXXXXX")
 trap 'rm -rf "$WORK"' EXIT
 trap 'exit 130' INT TERM
+export OMPI_MCA_orte_tmpdir_base="$WORK" # two mpiruns that share one trip over each other's clearing away
 OUT=$WORK/.out ERR=$WORK/.err CODE=0 COMMAND=
 
 run() {
