@@ -1,0 +1,54 @@
+# timeout: 600
+# labels: mpi long
+# kill -9 of a rank or of mpirun at random moments, at least 20 times, each time going on with another number of ranks:
+# every mesh finishes, everything verifies, and the bytes are those of the undisturbed run.
+. "$(dirname "$0")/harness.sh"
+. "$(dirname "$0")/runs.sh"
+need_mpi
+make_meshes
+cd "$WORK" || exit 1
+KILLS=${QL_TEST_KILLS:-20}
+SAFE="$FEW --set train.checkpoint_every_s=0.2"
+
+on 1 run in -o whole $SAFE
+expect_code 0
+
+random() { # up to $1
+    echo $(($(od -An -N2 -tu2 /dev/urandom) % $1))
+}
+
+gone() { # processes that are neither there nor anything but zombies
+    for pid; do
+        state=$(sed 's/.*) //; s/ .*//' "/proc/$pid/stat" 2>/dev/null) || continue
+        case $state in Z | X | '') ;; *) return 1 ;; esac
+    done
+}
+
+kills=0 round=0
+while [ $kills -lt "$KILLS" ]; do
+    round=$((round + 1))
+    rm -rf broken
+    attempts=0
+    while :; do
+        attempts=$((attempts + 1))
+        [ $attempts -le 60 ] || fail "round $round does not come to an end"
+        start $((1 + $(random 3))) run in -o broken $SAFE
+        sleep "$(random 3).$(random 10)"
+        ranks=$(ranks_of "$PID")
+        victim=$PID
+        [ "$(random 2)" -eq 0 ] || victim=$(echo $ranks | cut -d' ' -f$((1 + $(random $(echo $ranks | wc -w)))))
+        if kill -9 "$victim" 2>/dev/null; then kills=$((kills + 1)); fi
+        finish
+        for i in $(seq 200); do
+            gone $ranks && break
+            sleep 0.05
+        done
+        [ "$CODE" -ne 0 ] || break
+        case $CODE in 137 | 134 | 1) ;; *) fail "unexpected exit code $CODE after a kill" ;; esac
+    done
+    quadloom verify broken
+    expect_code 0
+    expect "no failure" test -z "$(ls broken/failures)"
+    expect_same whole broken
+done
+echo "$kills kills in $round rounds"
