@@ -365,5 +365,8 @@ ql_status ql_read_ply(ql_builder *builder, const char *data, size_t size)
 
 bool ql_looks_like_ply(const char *data, size_t size)
 {
-    return size >= 4 && memcmp(data, "ply", 3) == 0 && (data[3] == '\n' || data[3] == '\r');
+    ql_scanner scanner;
+    ql_scan_open(&scanner, data, size);
+    const char *c = scanner.at;
+    return scanner.end - c >= 4 && memcmp(c, "ply", 3) == 0 && (c[3] == '\n' || c[3] == '\r');
 }

@@ -14,7 +14,9 @@ __extension__ typedef unsigned __int128 wide;
 
 void ql_scan_open(ql_scanner *scanner, const char *data, size_t size)
 {
-    *scanner = (ql_scanner){.at = data, .end = data + size, .line = 1};
+    static const char mark[] = "\xEF\xBB\xBF"; /* that some editors put before UTF-8 */
+    bool marked = size >= 3 && memcmp(data, mark, 3) == 0;
+    *scanner = (ql_scanner){.at = data + (marked ? 3 : 0), .end = data + size, .line = 1};
 }
 
 void ql_scan_close(ql_scanner *scanner)

@@ -12,7 +12,7 @@
 #include <string.h>
 
 /* Beyond this the quadratic time of clipping counts; such outlines are cut as a fan. */
-enum { CLIP_MAX = 4096 };
+enum { CLIP_MAX = 10000 };
 
 void ql_triangulator_destroy(ql_triangulator *work)
 {
