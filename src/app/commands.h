@@ -31,6 +31,7 @@ typedef enum ql_exit {
     X(export, "RUN_DIR | RESULT.h5 [--what WHAT] [--format FORMAT] -o OUT", "write fields, quads, meshes for others")  \
     X(inspect, "MESH... [--json] [--sharp-angle DEG]", "show what a mesh is and what is wrong with it")                \
     X(generate, "NAME [--faces N] -o FILE", "write a mesh made by formula: sphere, torus, block, ...")                 \
+    X(bench, "train|gemm [--mesh FILE] [--steps N] [--json]", "measure training steps or matrix products")             \
     X(options, "[WORD]... [--yaml] [--preset NAME]", "list every option with its range, default and meaning")          \
     X(doctor, "[--json]", "show what was built in, devices, libraries in use and limits")                              \
     QL_COMMAND_GOLDEN(X)

@@ -81,6 +81,7 @@ static double peak(int64_t n)
     enum { CHAINS = 12 };
     ql_vector x[CHAINS];
     const ql_vector factor = ql_splat(0.999f), term = ql_splat(1e-3f);
+    QL_UNROLL
     for (int k = 0; k < CHAINS; ++k) x[k] = ql_splat((float)k);
     for (int64_t i = 0; i < n; ++i) {
         QL_UNROLL
@@ -90,6 +91,7 @@ static double peak(int64_t n)
         }
     }
     ql_vector sum = {0};
+    QL_UNROLL
     for (int k = 0; k < CHAINS; ++k) sum += x[k];
     float kept = ql_sum_lanes(sum);
     __asm__ volatile("" : : "r"(&kept) : "memory");

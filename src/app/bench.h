@@ -1,0 +1,22 @@
+/* Measurements behind `quadloom bench` (private to src/app). */
+#ifndef QL_APP_BENCH_H
+#define QL_APP_BENCH_H
+
+#include "base/status.h"
+#include "engine/cpu/isa.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* FP32 multiply-adds that `threads` threads do at once in registers, GFLOP/s, measured for about `seconds`. */
+typedef struct ql_bench_peak ql_bench_peak;
+ql_status ql_bench_peak_create(ql_bench_peak **peak, int threads);
+double ql_bench_peak_gflops(ql_bench_peak *peak, double seconds);
+void ql_bench_peak_destroy(ql_bench_peak *peak); /* NULL-safe */
+
+double ql_bench_median(double *values, int64_t count); /* sorts */
+
+/* `bench gemm`: the products of a step, one by one, on one thread. */
+ql_status ql_bench_gemm(double seconds, bool json);
+
+#endif

@@ -1,0 +1,250 @@
+/* quadloom bench train|gemm: how fast a training step and its matrix products are on this machine. */
+#include "app/arguments.h"
+#include "app/bench.h"
+#include "app/commands.h"
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/json.h"
+#include "base/memory.h"
+#include "engine/cpu/team.h"
+#include "engine/engine.h"
+#include "mesh/generate.h"
+#include "model/initial.h"
+#include "model/layout.h"
+
+#include <string.h>
+
+typedef struct bench_arguments {
+    const char *mesh, *generator;
+    int64_t faces, steps;
+    double seconds;
+    bool json;
+} bench_arguments;
+
+/* A mesh, its tables and an engine with initial parameters. */
+typedef struct bench_job {
+    ql_mesh mesh;
+    ql_topology topology;
+    ql_tables tables;
+    ql_loss_shares shares;
+    ql_options options;
+    const ql_engine_class *kind;
+    ql_engine *engine;
+    ql_bench_peak *peak;
+    double prepare_s;
+    int64_t memory;
+} bench_job;
+
+typedef struct bench_times {
+    double *step, *peak; /* per step */
+    double median, least, cpu, peak_gflops, gflop;
+    uint64_t checksum;
+} bench_times;
+
+static void job_close(bench_job *job)
+{
+    if (job->kind != NULL) job->kind->destroy(job->engine);
+    ql_bench_peak_destroy(job->peak);
+    ql_loss_shares_destroy(&job->shares);
+    ql_tables_destroy(&job->tables);
+    ql_topology_destroy(&job->topology);
+    ql_mesh_destroy(&job->mesh);
+}
+
+static ql_status set_initial(bench_job *job, ql_key key)
+{
+    float *parameters = NULL, *zeros = NULL;
+    ql_status status = QL_TAKE(parameters, QL_PARAMETER_COUNT);
+    if (status == QL_OK) status = QL_TAKE(zeros, QL_PARAMETER_COUNT);
+    if (status == QL_OK) {
+        ql_initial_parameters(key, parameters);
+        ql_engine_state state = {QL_FLOAT32, parameters, zeros, zeros};
+        status = job->kind->set_state(job->engine, &state);
+    }
+    ql_free(parameters);
+    ql_free(zeros);
+    return status;
+}
+
+static ql_status job_open(bench_job *job, const bench_arguments *arguments)
+{
+    const double since = ql_clock_s();
+    QL_TRY(ql_engine_find(job->options.engine.name, &job->kind));
+    if (arguments->mesh != NULL)
+        QL_TRY(ql_mesh_read(&job->mesh, arguments->mesh));
+    else
+        QL_TRY(ql_generate_by_name(&job->mesh, arguments->generator, (int)arguments->faces));
+    const ql_train_options *train = &job->options.train;
+    QL_TRY(ql_topology_build(&job->topology, &job->mesh));
+    QL_TRY(ql_tables_build(&job->tables, &job->mesh, &job->topology, train->sampling == QL_SAMPLING_NEAR));
+    QL_TRY(ql_loss_shares_build(&job->shares, &job->tables, train->averaging, 0, NULL));
+    const ql_engine_setup setup = {.tables = &job->tables,
+                                   .shares = &job->shares,
+                                   .train = train,
+                                   .engine = &job->options.engine,
+                                   .key = ql_key_make(train->seed, job->mesh.hash)};
+    QL_TRY(job->kind->memory(&setup, &job->memory));
+    QL_TRY(job->kind->create(&job->engine, &setup));
+    QL_TRY(set_initial(job, setup.key));
+    job->prepare_s = ql_clock_s() - since;
+    return QL_OK;
+}
+
+static int thread_count(const bench_job *job)
+{
+    return job->options.engine.threads > 0 ? (int)job->options.engine.threads : ql_team_cores();
+}
+
+static ql_status checksum(const bench_job *job, uint64_t *sum)
+{
+    ql_engine_state state;
+    QL_TRY(job->kind->state(job->engine, &state));
+    size_t size = state.type == QL_FLOAT32 ? sizeof(float) : sizeof(double);
+    *sum = ql_hash_bytes(state.parameters, QL_PARAMETER_COUNT * size, 0);
+    return QL_OK;
+}
+
+/* One step to warm up, then `steps` timed ones, the peak measured in between. */
+static ql_status time_steps(bench_job *job, int64_t steps, bench_times *times)
+{
+    double terms[QL_LOSS_COUNT], norm, flop = 0;
+    for (int64_t step = 0; step <= steps; ++step) {
+        const ql_loss_weights weights = ql_loss_weights_at(&job->options.train, step);
+        double since = ql_clock_s(), cpu = ql_clock_cpu_s();
+        QL_TRY(job->kind->evaluate(job->engine, step, &weights, terms));
+        QL_TRY(job->kind->apply(job->engine, step, &norm));
+        if (step == 0) continue;
+        times->step[step - 1] = ql_clock_s() - since;
+        times->cpu += (ql_clock_cpu_s() - cpu) / (double)steps;
+        flop += job->kind->flop != NULL
+                    ? job->kind->flop(job->engine)
+                    : ql_engine_flop_formula(job->tables.face_count, job->options.train.off_points);
+        times->peak[step - 1] = ql_bench_peak_gflops(job->peak, 0.01);
+    }
+    times->gflop = flop / (double)steps * 1e-9;
+    times->median = ql_bench_median(times->step, steps);
+    times->least = times->step[0];
+    times->peak_gflops = ql_bench_median(times->peak, steps);
+    return checksum(job, &times->checksum);
+}
+
+static void stages_json(const bench_job *job, ql_json *json, int64_t steps)
+{
+    if (job->kind->stages == NULL) return;
+    const char *const *names;
+    const double *seconds;
+    const int count = job->kind->stages(job->engine, &names, &seconds);
+    ql_json_object(json, "stages_s_per_step");
+    for (int s = 0; s < count; ++s) ql_json_real(json, names[s], seconds[s] / (double)(steps + 1));
+    ql_json_close_object(json);
+}
+
+static ql_status report_json(const bench_job *job, const bench_times *times, int64_t steps)
+{
+    const char *const precisions[] = {"fp32", "bf16", "tf32", "3xtf32", "fp64"};
+    char hash[20];
+    ql_json json = {0};
+    (void)snprintf(hash, sizeof hash, "%016llx", (unsigned long long)times->checksum);
+    ql_json_object(&json, NULL);
+    ql_json_int(&json, "faces", job->tables.face_count);
+    ql_json_int(&json, "off_points", job->options.train.off_points);
+    ql_json_string(&json, "backend", job->kind->name);
+    ql_json_string(&json, "kernels", ql_cpu_isa_find()->name);
+    ql_json_string(&json, "precision", precisions[job->options.engine.precision]);
+    ql_json_int(&json, "threads", thread_count(job));
+    ql_json_int(&json, "ranks", 1);
+    ql_json_int(&json, "steps", steps);
+    ql_json_real(&json, "s_per_step", times->median);
+    ql_json_real(&json, "s_per_step_min", times->least);
+    ql_json_real(&json, "cpu_s_per_step", times->cpu);
+    ql_json_real(&json, "gflop_per_step", times->gflop);
+    ql_json_real(&json, "gflops", times->gflop / times->median);
+    ql_json_real(&json, "peak_gflops", times->peak_gflops);
+    ql_json_real(&json, "fraction_of_peak", times->gflop / times->median / times->peak_gflops);
+    ql_json_real(&json, "peak_rss_mb", (double)ql_memory_peak_resident() / 1048576.0);
+    ql_json_real(&json, "memory_predicted_mb", (double)job->memory / 1048576.0);
+    ql_json_real(&json, "prepare_s", job->prepare_s);
+    stages_json(job, &json, steps);
+    ql_json_string(&json, "checksum", hash);
+    ql_json_close_object(&json);
+    ql_status status = ql_json_end(&json);
+    if (status == QL_OK) (void)printf("%s\n", json.text);
+    ql_json_destroy(&json);
+    return status;
+}
+
+static void report_text(const bench_job *job, const bench_times *times, int64_t steps)
+{
+    const double rate = times->gflop / times->median;
+    (void)printf("%d faces, %lld off-surface points, engine %s (%s), %d threads, %lld steps\n", job->tables.face_count,
+                 (long long)job->options.train.off_points, job->kind->name, ql_cpu_isa_find()->name, thread_count(job),
+                 (long long)steps);
+    (void)printf("  %.4f s per step (median; least %.4f), %.4f s of processor time\n", times->median, times->least,
+                 times->cpu);
+    (void)printf("  %.1f GFLOP per step, %.1f GFLOP/s, %.1f %% of the measured peak of %.1f GFLOP/s\n", times->gflop,
+                 rate, 100 * rate / times->peak_gflops, times->peak_gflops);
+    (void)printf("  %.0f MB at most (engine predicted %.0f MB), %.2f s to prepare\n",
+                 (double)ql_memory_peak_resident() / 1048576.0, (double)job->memory / 1048576.0, job->prepare_s);
+    if (job->kind->stages == NULL) return;
+    const char *const *names;
+    const double *seconds;
+    const int count = job->kind->stages(job->engine, &names, &seconds);
+    for (int s = 0; s < count; ++s)
+        (void)printf("    %-20s %8.2f ms per step\n", names[s], seconds[s] / (double)(steps + 1) * 1e3);
+}
+
+static ql_status bench_train(const bench_arguments *arguments, const ql_config_arguments *config)
+{
+    bench_job job;
+    bench_times times = {0};
+    memset(&job, 0, sizeof job);
+    ql_status status = ql_config_resolve(config, &job.options);
+    if (status == QL_OK) status = job_open(&job, arguments);
+    if (status == QL_OK) status = ql_bench_peak_create(&job.peak, thread_count(&job));
+    if (status == QL_OK) status = QL_TAKE(times.step, arguments->steps);
+    if (status == QL_OK) status = QL_TAKE(times.peak, arguments->steps);
+    if (status == QL_OK) status = time_steps(&job, arguments->steps, &times);
+    if (status == QL_OK && arguments->json) status = report_json(&job, &times, arguments->steps);
+    else if (status == QL_OK) report_text(&job, &times, arguments->steps);
+    ql_free(times.step);
+    ql_free(times.peak);
+    job_close(&job);
+    return status;
+}
+
+static ql_status run(const char *what, const bench_arguments *arguments, const ql_config_arguments *config)
+{
+    if (strcmp(what, "gemm") == 0) return ql_bench_gemm(arguments->seconds, arguments->json);
+    if (strcmp(what, "train") != 0) return QL_FAIL(USAGE, "no benchmark \"%s\"; there is train, gemm", what);
+    if (arguments->steps < 1) return QL_FAIL(USAGE, "--steps 0: there must be a step to measure");
+    if (arguments->faces < 1 || arguments->faces > INT32_MAX) return QL_FAIL(USAGE, "--faces is out of range");
+    return bench_train(arguments, config);
+}
+
+int ql_cmd_bench(int argc, char **argv)
+{
+    bench_arguments what = {.generator = "torus", .faces = 2000, .steps = 20, .seconds = 0.2};
+    ql_config_arguments config = {0};
+    const ql_argument table[] = {
+        {"mesh", 0, QL_ARGUMENT_TEXT, &what.mesh, "FILE", "train: the mesh; default: a generated one"},
+        {"generator", 0, QL_ARGUMENT_TEXT, &what.generator, "NAME", "train: which one (default torus)"},
+        {"faces", 0, QL_ARGUMENT_COUNT, &what.faces, "N", "train: with about so many faces (default 2000)"},
+        {"steps", 0, QL_ARGUMENT_COUNT, &what.steps, "N", "train: timed steps (default 20)"},
+        {"seconds", 0, QL_ARGUMENT_SECONDS, &what.seconds, "T", "gemm: time for each shape (default 0.2)"},
+        {"json", 0, QL_ARGUMENT_SWITCH, &what.json, NULL, "print one JSON object"},
+        QL_CONFIG_ARGUMENT_ROWS(config),
+    };
+    enum { ROWS = sizeof table / sizeof table[0] };
+    ql_arguments arguments;
+    ql_status status = ql_arguments_parse(&arguments, argc, argv, table, ROWS);
+    if (status == QL_OK && arguments.help) {
+        ql_arguments_help(stdout, argv[0],
+                          "train: seconds per training step and where they go. gemm: speed of the matrix products.",
+                          table, ROWS);
+        return QL_EXIT_OK;
+    }
+    if (status == QL_OK && arguments.operand_count != 1) status = QL_FAIL(USAGE, "expected what to measure: train or gemm");
+    if (status == QL_OK) status = run(arguments.operands[0], &what, &config);
+    return status == QL_OK ? QL_EXIT_OK : ql_command_failed(argv[0], status);
+}
