@@ -117,9 +117,8 @@ static ql_status time_steps(bench_job *job, int64_t steps, bench_times *times)
         if (step == 0) continue;
         times->step[step - 1] = ql_clock_s() - since;
         times->cpu += (ql_clock_cpu_s() - cpu) / (double)steps;
-        flop += job->kind->flop != NULL
-                    ? job->kind->flop(job->engine)
-                    : ql_engine_flop_formula(job->tables.face_count, job->options.train.off_points);
+        flop += job->kind->flop != NULL ? job->kind->flop(job->engine)
+                                        : ql_engine_flop_formula(job->tables.face_count, job->options.train.off_points);
         times->peak[step - 1] = ql_bench_peak_gflops(job->peak, 0.01);
     }
     times->gflop = flop / (double)steps * 1e-9;
@@ -205,8 +204,10 @@ static ql_status bench_train(const bench_arguments *arguments, const ql_config_a
     if (status == QL_OK) status = QL_TAKE(times.step, arguments->steps);
     if (status == QL_OK) status = QL_TAKE(times.peak, arguments->steps);
     if (status == QL_OK) status = time_steps(&job, arguments->steps, &times);
-    if (status == QL_OK && arguments->json) status = report_json(&job, &times, arguments->steps);
-    else if (status == QL_OK) report_text(&job, &times, arguments->steps);
+    if (status == QL_OK && arguments->json)
+        status = report_json(&job, &times, arguments->steps);
+    else if (status == QL_OK)
+        report_text(&job, &times, arguments->steps);
     ql_free(times.step);
     ql_free(times.peak);
     job_close(&job);
@@ -244,7 +245,8 @@ int ql_cmd_bench(int argc, char **argv)
                           table, ROWS);
         return QL_EXIT_OK;
     }
-    if (status == QL_OK && arguments.operand_count != 1) status = QL_FAIL(USAGE, "expected what to measure: train or gemm");
+    if (status == QL_OK && arguments.operand_count != 1)
+        status = QL_FAIL(USAGE, "expected what to measure: train or gemm");
     if (status == QL_OK) status = run(arguments.operands[0], &what, &config);
     return status == QL_OK ? QL_EXIT_OK : ql_command_failed(argv[0], status);
 }

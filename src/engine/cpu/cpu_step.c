@@ -14,12 +14,29 @@
 #include "model/point.h"
 
 #include <string.h>
+#include <time.h>
 
 /* ---- time ---- */
 
+/* Stages are counted in processor time of their thread; what a run takes beyond that is waiting, for other threads or for
+ * a core. */
+static double processor_s(void)
+{
+    struct timespec now;
+    return clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now) == 0 ? (double)now.tv_sec + 1e-9 * (double)now.tv_nsec : 0;
+}
+
+static void begin_laps(ql_cpu_member *self)
+{
+    self->since = processor_s();
+    self->seconds[QL_CPU_WAIT] -= ql_clock_s() - self->since;
+}
+
+static void end_laps(ql_cpu_member *self) { self->seconds[QL_CPU_WAIT] += ql_clock_s() - processor_s(); }
+
 static void lap(ql_cpu_member *self, ql_cpu_stage stage)
 {
-    double now = ql_clock_s();
+    double now = processor_s();
     self->seconds[stage] += now - self->since;
     self->since = now;
 }
@@ -32,7 +49,7 @@ static void meet(ql_cpu *cpu, int member)
     lap(&cpu->member[member], QL_CPU_WAIT);
 }
 
-/* Next of `count` pieces of work for this member, or -1. Without `free` member m does piece m alone. */
+/* Next of `count` pieces of work, or -1. */
 static int next_piece(ql_cpu *cpu, int count)
 {
     int piece = atomic_fetch_add(&cpu->next, 1);
@@ -249,7 +266,7 @@ static void evaluate_member(void *context, int member)
 {
     ql_cpu *cpu = context;
     ql_cpu_member *self = &cpu->member[member];
-    self->since = ql_clock_s();
+    begin_laps(self);
     self->surface.flop = self->off.flop = self->angle.flop = 0;
     ql_cpu_pack(cpu, member);
     lap(self, QL_CPU_PACK);
@@ -264,6 +281,7 @@ static void evaluate_member(void *context, int member)
     meet(cpu, member);
     ql_cpu_finish_gradient(cpu, member);
     lap(self, QL_CPU_SUM);
+    end_laps(self);
 }
 
 static void sum_terms(ql_cpu *cpu, double terms[QL_LOSS_COUNT])
@@ -320,7 +338,7 @@ static void apply_member(void *context, int member)
     apply_context *apply = context;
     ql_cpu *cpu = apply->cpu;
     const ql_train_options *train = cpu->setup.train;
-    cpu->member[member].since = ql_clock_s();
+    begin_laps(&cpu->member[member]);
     for (int k = member; k < NORM_PARTS; k += cpu->members)
         apply->part[k] = cpu->isa->squares(cpu->shard_gradient[0], (int64_t)QL_PARAMETER_COUNT * k / NORM_PARTS,
                                            (int64_t)QL_PARAMETER_COUNT * (k + 1) / NORM_PARTS);
@@ -328,6 +346,7 @@ static void apply_member(void *context, int member)
     cpu->isa->adam(apply->t, norm_of(apply), train->clip_norm, train->learning_rate, cpu->shard_gradient[0],
                    cpu->parameters, cpu->moment1, cpu->moment2, part_begin(cpu, member), part_end(cpu, member));
     lap(&cpu->member[member], QL_CPU_APPLY);
+    end_laps(&cpu->member[member]);
 }
 
 double ql_cpu_apply(ql_cpu *cpu, int64_t step)
@@ -342,10 +361,11 @@ double ql_cpu_apply(ql_cpu *cpu, int64_t step)
 static void theta_member(void *context, int member)
 {
     ql_cpu *cpu = context;
-    cpu->member[member].since = ql_clock_s();
+    begin_laps(&cpu->member[member]);
     ql_cpu_pack(cpu, member);
     meet(cpu, member);
     angle_forward(cpu, &cpu->member[member]);
+    end_laps(&cpu->member[member]);
 }
 
 void ql_cpu_theta(ql_cpu *cpu, double *theta)
@@ -374,7 +394,7 @@ static void field_member(void *context, int member)
     field_context *field = context;
     ql_cpu *cpu = field->cpu;
     ql_sdf_work *work = field->hessian != NULL ? &cpu->member[member].surface : &cpu->member[member].off;
-    cpu->member[member].since = ql_clock_s();
+    begin_laps(&cpu->member[member]);
     ql_cpu_pack(cpu, member);
     meet(cpu, member);
     for (int64_t k; (k = next_piece(cpu, (int)((field->count + work->capacity - 1) / work->capacity))) >= 0;) {
@@ -386,6 +406,7 @@ static void field_member(void *context, int member)
         copy_out(field->gradient, work->gradient, begin, work->rows, 3);
         copy_out(field->hessian, work->hessian, begin, work->rows, 6);
     }
+    end_laps(&cpu->member[member]);
 }
 
 void ql_cpu_field(ql_cpu *cpu, const double *points, int64_t count, double *value, double *gradient, double *hessian)

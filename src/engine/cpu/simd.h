@@ -84,24 +84,23 @@ QL_ALWAYS void ql_sine_quarter(ql_vector r, ql_vector_int quarter, ql_vector *si
 
 #define QL_ROUND_MAGIC 12582912.0f /* 1.5 * 2^23: adding it rounds to an integer, found in the lowest bits */
 
-/* sin and cos of 30 z. The phase is kept in two floats and reduced by multiples of pi/2 split into parts of 8 bits (Cody
+/* sin and cos of 30 z. The phase is kept in two floats and reduced by multiples of pi/2 in three parts, two of 8 bits (Cody
  * and Waite, 1980), so that |30 z| up to 5e4 keeps an absolute error near one unit in the last place of 1. */
 QL_ALWAYS void ql_sine30(ql_vector z, ql_vector *sine, ql_vector *cosine)
 {
     const ql_vector magic = ql_splat(QL_ROUND_MAGIC);
     ql_vector phase = z * 30.0f;
 #if defined(__FMA__) || defined(__aarch64__)
-    QL_OPAQUE(phase);
+    QL_OPAQUE(z);
     ql_vector low = z * 30.0f - phase; /* contracted to one operation: the rounding error of the product */
 #else
     ql_vector low = {0};
 #endif
     ql_vector shifted = phase * 0.63661977f + magic;
     ql_vector turns = shifted - magic;
-    ql_vector r = phase - turns * 1.5703125f;
-    r = r - turns * 4.825592041015625e-4f;
-    r = r - turns * 1.2665987014770508e-6f;
-    r = (r + low) - turns * 9.92093629470503e-10f;
+    ql_vector r = (phase - turns * 1.5703125f) - turns * 4.825592041015625e-4f;
+    low = low - turns * 1.26759079510652e-6f;
+    r = r + low;
     ql_sine_quarter(r, (ql_vector_int)shifted, sine, cosine);
 }
 

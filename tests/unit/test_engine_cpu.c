@@ -1,0 +1,304 @@
+/* Engine cpu against engine ref at odd sizes, dropped blocks, both samplings and every instruction set that runs here; same
+ * bytes for every number of threads and both memory modes; flops against the formula; memory against its prediction. */
+#include "support/test.h"
+
+#include "engine/cpu/isa.h"
+#include "engine/engine.h"
+#include "mesh/generate.h"
+#include "model/initial.h"
+#include "model/layout.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct fixture {
+    ql_mesh mesh;
+    ql_topology topology;
+    ql_tables tables;
+    ql_loss_shares shares;
+    ql_options options;
+    ql_engine_setup setup;
+    float *parameters, *zeros;
+} fixture;
+
+/* The first `faces` faces of a bracket: an open mesh of any size, with faces of 0 to 3 neighbours. */
+static void cut_mesh(ql_mesh *mesh, int faces)
+{
+    ql_mesh whole;
+    ASSERT_OK(ql_generate_by_name(&whole, "bracket", 1200));
+    assert_true(whole.face_count >= faces);
+    ASSERT_OK(ql_mesh_create(mesh, "cut", "", whole.vertex_count, faces));
+    memcpy(mesh->vertices, whole.vertices, (size_t)whole.vertex_count * 3 * sizeof *mesh->vertices);
+    memcpy(mesh->faces, whole.faces, (size_t)faces * 3 * sizeof *mesh->faces);
+    ql_mesh_rehash(mesh);
+    ql_mesh_destroy(&whole);
+}
+
+static void open_fixture(fixture *f, int faces)
+{
+    memset(f, 0, sizeof *f);
+    ql_options_init(&f->options);
+    f->options.train.off_points = 129;
+    cut_mesh(&f->mesh, faces);
+    ASSERT_OK(ql_topology_build(&f->topology, &f->mesh));
+    ASSERT_OK(ql_tables_build(&f->tables, &f->mesh, &f->topology, 1));
+    ASSERT_OK(ql_loss_shares_build(&f->shares, &f->tables, QL_AVERAGING_GROUPS, 0, NULL));
+    f->setup = (ql_engine_setup){.tables = &f->tables,
+                                 .shares = &f->shares,
+                                 .train = &f->options.train,
+                                 .engine = &f->options.engine,
+                                 .key = ql_key_make(1, f->mesh.hash)};
+    ASSERT_OK(QL_TAKE(f->parameters, QL_PARAMETER_COUNT));
+    ASSERT_OK(QL_TAKE(f->zeros, QL_PARAMETER_COUNT));
+    ql_initial_parameters(f->setup.key, f->parameters);
+    const ql_layout *layout = ql_layout_get();
+    for (int b = 0; b < QL_BLOCK_COUNT; ++b) /* large gammas and biases, so that the branches matter */
+        for (int k = 0; k < layout->block[b].width; ++k) {
+            f->parameters[layout->block[b].gamma + k] = 0.3f + 0.001f * (float)k;
+            f->parameters[layout->block[b].up.bias + k] = 0.01f * (float)(k % 5);
+        }
+}
+
+static void close_fixture(fixture *f)
+{
+    ql_loss_shares_destroy(&f->shares);
+    ql_tables_destroy(&f->tables);
+    ql_topology_destroy(&f->topology);
+    ql_mesh_destroy(&f->mesh);
+    ql_free(f->parameters);
+    ql_free(f->zeros);
+}
+
+static ql_engine *start(fixture *f, const ql_engine_class *kind)
+{
+    ql_engine *engine = NULL;
+    ASSERT_OK(kind->create(&engine, &f->setup));
+    ql_engine_state state = {QL_FLOAT32, f->parameters, f->zeros, f->zeros};
+    ASSERT_OK(kind->set_state(engine, &state));
+    return engine;
+}
+
+static void evaluate(fixture *f, ql_engine *engine, int64_t step, double terms[QL_LOSS_COUNT], double *gradient)
+{
+    ql_loss_weights weights = ql_loss_weights_at(&f->options.train, step);
+    ASSERT_OK(engine->kind->evaluate(engine, step, &weights, terms));
+    if (gradient != NULL) ASSERT_OK(engine->kind->gradient(engine, gradient));
+}
+
+static double distance(const double *a, const double *b, int64_t count)
+{
+    double gap = 0, size = 0;
+    for (int64_t i = 0; i < count; ++i) {
+        gap += (a[i] - b[i]) * (a[i] - b[i]);
+        size += b[i] * b[i];
+    }
+    return sqrt(gap / (size > 0 ? size : 1));
+}
+
+/* Each array of the layout by itself, so that small gradients count too. A sign that flips at a kink of the loss moves
+ * whole points, hence the room. */
+static void compare_gradients(const double *got, const double *expected, const char *what)
+{
+    const ql_layout *layout = ql_layout_get();
+    double whole = distance(got, expected, QL_PARAMETER_COUNT);
+    if (!(whole < 2e-5)) fail_msg("%s: gradient differs by %g", what, whole);
+    for (int e = 0; e < QL_ENTRY_COUNT; ++e) {
+        const ql_entry *entry = &layout->entry[e];
+        double gap = distance(got + entry->offset, expected + entry->offset, (int64_t)entry->rows * entry->columns);
+        if (!(gap < 2e-3)) fail_msg("%s: gradient of %s differs by %g", what, entry->name, gap);
+    }
+}
+
+static void compare_with_ref(fixture *f, int64_t step, const char *what)
+{
+    double expected[QL_LOSS_COUNT], got[QL_LOSS_COUNT], *gradient[2];
+    for (int k = 0; k < 2; ++k) ASSERT_OK(QL_TAKE(gradient[k], QL_PARAMETER_COUNT));
+    ql_engine *ref = start(f, &ql_engine_ref), *cpu = start(f, &ql_engine_cpu);
+    evaluate(f, ref, step, expected, gradient[0]);
+    evaluate(f, cpu, step, got, gradient[1]);
+    for (int term = 0; term < QL_LOSS_COUNT; ++term)
+        if (!(fabs(got[term] - expected[term]) <= 1e-5 * fabs(expected[term]) + 1e-9))
+            fail_msg("%s: %s is %.9g, ref has %.9g", what, ql_loss_name((ql_loss_term)term), got[term], expected[term]);
+    compare_gradients(gradient[1], gradient[0], what);
+    ql_engine_ref.destroy(ref);
+    ql_engine_cpu.destroy(cpu);
+    for (int k = 0; k < 2; ++k) ql_free(gradient[k]);
+}
+
+static void equals_ref_at_odd_sizes(void **state)
+{
+    (void)state;
+    const int sizes[] = {1, 2, 31, 33, 352, 1000};
+    for (int k = 0; k < 6; ++k) {
+        fixture f;
+        char what[64];
+        open_fixture(&f, sizes[k]);
+        f.options.train.sampling = k % 2 == 0 ? QL_SAMPLING_NEAR : QL_SAMPLING_FAR;
+        f.options.engine.threads = 1 + k % 3;
+        f.options.engine.memory = k == 3 ? QL_MEMORY_RECOMPUTE : QL_MEMORY_KEEP;
+        (void)snprintf(what, sizeof what, "%d faces, %s", sizes[k], k % 2 == 0 ? "near" : "far");
+        compare_with_ref(&f, 3 + k, what);
+        close_fixture(&f);
+    }
+}
+
+static void every_instruction_set(void **state)
+{
+    (void)state;
+    const char *const sets[] = {"baseline", "avx2", "avx512"};
+    fixture f;
+    open_fixture(&f, 45);
+    for (int k = 0; k < 3; ++k) {
+        (void)setenv("QL_CPU_ISA", sets[k], 1);
+        if (strcmp(ql_cpu_isa_find()->name, sets[k]) == 0)
+            compare_with_ref(&f, 3, sets[k]);
+        else
+            print_message("SKIPPED: instruction set %s (not here)\n", sets[k]);
+    }
+    (void)unsetenv("QL_CPU_ISA");
+    close_fixture(&f);
+}
+
+static void theta_and_field_equal_ref(void **state)
+{
+    (void)state;
+    fixture f;
+    open_fixture(&f, 77);
+    double *theta[2], value[2][77], gradient[2][77 * 3], hessian[2][77 * 6];
+    const ql_engine_class *kinds[2] = {&ql_engine_ref, &ql_engine_cpu};
+    for (int k = 0; k < 2; ++k) {
+        ASSERT_OK(QL_TAKE(theta[k], 77));
+        ql_engine *engine = start(&f, kinds[k]);
+        ASSERT_OK(kinds[k]->theta(engine, theta[k]));
+        ASSERT_OK(kinds[k]->field(engine, f.tables.points, 77, value[k], gradient[k], hessian[k]));
+        ASSERT_OK(kinds[k]->field(engine, f.tables.points, 77, value[k], NULL, NULL));
+        kinds[k]->destroy(engine);
+    }
+    assert_true(distance(theta[1], theta[0], 77) < 1e-5);
+    assert_true(distance(value[1], value[0], 77) < 2e-6);
+    assert_true(distance(gradient[1], gradient[0], 77 * 3) < 1e-5);
+    assert_true(distance(hessian[1], hessian[0], 77 * 6) < 1e-5);
+    for (int k = 0; k < 2; ++k) ql_free(theta[k]);
+    close_fixture(&f);
+}
+
+/* Parameters after three steps. */
+static void train(fixture *f, float *parameters)
+{
+    ql_engine *engine = start(f, &ql_engine_cpu);
+    for (int64_t step = 0; step < 3; ++step) {
+        double terms[QL_LOSS_COUNT], norm;
+        evaluate(f, engine, step, terms, NULL);
+        ASSERT_OK(ql_engine_cpu.apply(engine, step, &norm));
+    }
+    ql_engine_state now;
+    ASSERT_OK(ql_engine_cpu.state(engine, &now));
+    memcpy(parameters, now.parameters, QL_PARAMETER_COUNT * sizeof *parameters);
+    ql_engine_cpu.destroy(engine);
+}
+
+static void same_bytes(void **state)
+{
+    (void)state;
+    float *first = NULL, *other = NULL;
+    ASSERT_OK(QL_TAKE(first, QL_PARAMETER_COUNT));
+    ASSERT_OK(QL_TAKE(other, QL_PARAMETER_COUNT));
+    fixture f;
+    open_fixture(&f, 501);
+    f.options.engine.threads = 1;
+    train(&f, first);
+    for (int threads = 2; threads <= 5; ++threads) { /* for every number of threads and both memory modes */
+        f.options.engine.threads = threads;
+        f.options.engine.memory = threads % 2 == 0 ? QL_MEMORY_KEEP : QL_MEMORY_RECOMPUTE;
+        train(&f, other);
+        assert_memory_equal(first, other, QL_PARAMETER_COUNT * sizeof *first);
+    }
+    f.options.train.deterministic = false; /* and run to run otherwise */
+    f.options.engine.threads = 2;
+    train(&f, first);
+    train(&f, other);
+    assert_memory_equal(first, other, QL_PARAMETER_COUNT * sizeof *first);
+    close_fixture(&f);
+    ql_free(first);
+    ql_free(other);
+}
+
+static void flops_and_memory(void **state)
+{
+    (void)state;
+    fixture f;
+    open_fixture(&f, 333);
+    f.options.train.stochastic_depth = false;
+    double terms[QL_LOSS_COUNT];
+    for (int recompute = 0; recompute < 2; ++recompute) {
+        f.options.engine.memory = recompute ? QL_MEMORY_RECOMPUTE : QL_MEMORY_KEEP;
+        int64_t predicted, before = ql_memory_balance().bytes;
+        ASSERT_OK(ql_engine_cpu.memory(&f.setup, &predicted));
+        ql_engine *engine = start(&f, &ql_engine_cpu);
+        int64_t taken = ql_memory_balance().bytes - before, blocks = ql_memory_balance().blocks;
+        assert_true(llabs(taken - predicted) <= predicted / 10);
+        evaluate(&f, engine, 0, terms, NULL);
+        assert_true(ql_memory_balance().blocks == blocks);
+        double formula = ql_engine_flop_formula(333, 129), counted = ql_engine_cpu.flop(engine);
+        assert_true(fabs(counted - formula) < 2e-3 * formula);
+        ql_engine_cpu.destroy(engine);
+    }
+    close_fixture(&f);
+}
+
+static void sine_of_large_phases(void **state)
+{
+    (void)state;
+    enum { COUNT = 1 << 16 };
+    float *z = NULL, *sine = NULL, *cosine = NULL;
+    ASSERT_OK(QL_TAKE(z, COUNT));
+    ASSERT_OK(QL_TAKE(sine, COUNT));
+    ASSERT_OK(QL_TAKE(cosine, COUNT));
+    const ql_cpu_isa *isa = ql_cpu_isa_find();
+    for (int decade = -3; decade < 4; ++decade) {
+        const double range = decade < 3 ? pow(10, decade) : 5e4 / 30;
+        for (int i = 0; i < COUNT; ++i) z[i] = (float)(range * (2.0 * i / COUNT - 1));
+        isa->sine30(z, sine, cosine, COUNT - 3);
+        double worst = 0;
+        for (int i = 0; i < COUNT - 3; ++i) {
+            worst = fmax(worst, fabs((double)sine[i] - sin(30.0 * (double)z[i])));
+            worst = fmax(worst, fabs((double)cosine[i] - cos(30.0 * (double)z[i])));
+        }
+        /* without fused multiply-adds the phase itself is rounded */
+        const double room = strcmp(isa->name, "baseline") == 0 ? 30 * range * 6e-8 : 0;
+        if (!(worst < 1e-7 + room)) fail_msg("|z| <= %g: error %g", range, worst);
+    }
+    ql_free(z);
+    ql_free(sine);
+    ql_free(cosine);
+}
+
+static void refusals(void **state)
+{
+    (void)state;
+    fixture f;
+    ql_engine *engine = NULL;
+    open_fixture(&f, 10);
+    f.options.engine.precision = QL_PRECISION_TF32;
+    assert_int_equal(ql_engine_cpu.create(&engine, &f.setup), QL_STATUS_CONFIG);
+    f.options.engine.precision = QL_PRECISION_FP32;
+    f.options.engine.memory_mb = 1;
+    assert_int_equal(ql_engine_cpu.create(&engine, &f.setup), QL_STATUS_NO_MEMORY);
+    assert_non_null(strstr(ql_error_text(), "memory_mb"));
+    assert_null(engine);
+    close_fixture(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(equals_ref_at_odd_sizes),
+        cmocka_unit_test(every_instruction_set),
+        cmocka_unit_test(theta_and_field_equal_ref),
+        cmocka_unit_test(same_bytes),
+        cmocka_unit_test(flops_and_memory),
+        cmocka_unit_test(sine_of_large_phases),
+        cmocka_unit_test(refusals),
+    };
+    return ql_test_main(tests);
+}
