@@ -131,8 +131,8 @@ ql_status ql_generate_block(ql_mesh *mesh, int resolution)
     block_collect(&s, r);
     ql_status status = surface_to_mesh(&s, mesh, "block");
     for (int32_t v = 0; v < s.vertex_count && status == QL_OK; ++v) {
-        int32_t point = s.point_of[v];
-        double x = (double)(point % nx) / r, y = (double)(point / nx % ny) / r, z = (double)(point / (nx * ny)) / r;
+        int32_t row = s.point_of[v] / nx, i = s.point_of[v] % nx, j = row % ny, k = row / ny;
+        double x = (double)i / r, y = (double)j / r, z = (double)k / r;
         double draft = 1.0 - 0.06 * z; /* the walls lean inwards, as for a mould */
         mesh->vertices[3 * (size_t)v] = (x - 0.5 * BLOCK_X) * draft;
         mesh->vertices[3 * (size_t)v + 1] = (y - 0.5 * BLOCK_Y) * draft;
@@ -163,7 +163,8 @@ ql_status ql_generate_bracket(ql_mesh *mesh, int resolution)
     }
     ql_status status = surface_to_mesh(&s, mesh, "bracket");
     for (int32_t v = 0; v < s.vertex_count && status == QL_OK; ++v) {
-        double u = (double)(s.point_of[v] % (nu + 1)) / r, w = (double)(s.point_of[v] / (nu + 1)) / r;
+        int32_t i = s.point_of[v] % (nu + 1), j = s.point_of[v] / (nu + 1);
+        double u = (double)i / r, w = (double)j / r;
         mesh->vertices[3 * (size_t)v] = u < BRACKET_LONG ? u : BRACKET_LONG;
         mesh->vertices[3 * (size_t)v + 1] = w;
         mesh->vertices[3 * (size_t)v + 2] = u > BRACKET_LONG ? u - BRACKET_LONG : 0.0;

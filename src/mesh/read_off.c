@@ -86,7 +86,7 @@ static ql_status read_face(ql_builder *builder, ql_scanner *scanner)
 
 static ql_status read_file(ql_builder *builder, ql_scanner *scanner)
 {
-    int64_t vertices, faces;
+    int64_t vertices = 0, faces = 0;
     QL_TRY(read_header(scanner, &vertices, &faces));
     /* "0 0 0" and "3 0 0 0" with a line end are the least that a vertex and a face take */
     int64_t left = scanner->end - scanner->at;

@@ -263,7 +263,7 @@ static ql_status skip_values(ply_file *file, ply_type type, int64_t count)
 
 static ql_status read_length(ply_file *file, ply_type type, int64_t *length)
 {
-    double value;
+    double value = 0.0;
     QL_TRY(read_value(file, type, &value));
     if (!(value >= 0.0 && value <= 1e9 && value == floor(value)))
         return QL_FAIL(FORMAT, "a list of %g values; the file is damaged, export it again", value);
@@ -274,7 +274,7 @@ static ql_status read_length(ply_file *file, ply_type type, int64_t *length)
 static ql_status read_indices(ply_file *file, ply_type type, int64_t length, ql_builder *builder, int64_t row)
 {
     for (int64_t k = 0; k < length; ++k) {
-        double value;
+        double value = 0.0;
         QL_TRY(read_value(file, type, &value));
         if (!(fabs(value) < 1e15 && value == floor(value)))
             return QL_FAIL(FORMAT, "%g where a vertex number was expected; correct the face", value);

@@ -18,11 +18,12 @@ typedef struct weld_table {
     size_t size; /* a power of 2 */
 } weld_table;
 
+static bool same_point(const double *a, const double *b) { return a[0] == b[0] && a[1] == b[1] && a[2] == b[2]; }
+
 static size_t weld_slot(const weld_table *table, const ql_builder *builder, const double point[3])
 {
     size_t slot = (size_t)ql_hash_bytes(point, 3 * sizeof *point, 0) & (table->size - 1);
-    while (table->slots[slot] != 0 &&
-           memcmp(builder->vertices + 3 * (size_t)(table->slots[slot] - 1), point, 3 * sizeof *point) != 0)
+    while (table->slots[slot] != 0 && !same_point(builder->vertices + 3 * (size_t)(table->slots[slot] - 1), point))
         slot = (slot + 1) & (table->size - 1);
     return slot;
 }

@@ -7,6 +7,7 @@
 #include "mesh/reader.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -98,14 +99,17 @@ const char *ql_scan_quote(const ql_scanner *scanner, char out[QL_QUOTE_SIZE])
 {
     const char *c = scanner->at;
     while (c < scanner->end && is_blank(*c)) ++c;
-    if (c == scanner->end) return strcpy(out, "the end of the file");
-    if (is_line_end(*c)) return strcpy(out, "the end of the line");
+    if (ql_scan_at_line_end(&(ql_scanner){.at = c, .end = scanner->end})) {
+        (void)snprintf(out, QL_QUOTE_SIZE, "the end of the %s", c == scanner->end ? "file" : "line");
+        return out;
+    }
+    char word[QL_QUOTE_SIZE - 8];
     size_t used = 0;
-    out[used++] = '"';
-    for (; c < scanner->end && !is_space(*c) && used < QL_QUOTE_SIZE - 6; ++c)
-        out[used++] = *c > ' ' && *c < 127 ? *c : '?';
+    for (; c < scanner->end && !is_space(*c) && used + 1 < sizeof word; ++c)
+        word[used++] = *c > ' ' && *c < 127 ? *c : '?';
+    word[used] = '\0';
     bool shortened = c < scanner->end && !is_space(*c);
-    strcpy(out + used, shortened ? "...\"" : "\"");
+    (void)snprintf(out, QL_QUOTE_SIZE, "\"%s%s\"", word, shortened ? "..." : "");
     return out;
 }
 

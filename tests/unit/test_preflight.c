@@ -180,6 +180,29 @@ static void test_output(void **state)
     ql_mesh_destroy(&mesh);
 }
 
+static void test_memory_runs_out(void **state)
+{
+    (void)state;
+    ql_mesh mesh;
+    ql_topology topology;
+    ql_preflight r;
+    ASSERT_OK(ql_generate_block(&mesh, 2));
+    ASSERT_OK(ql_topology_build(&topology, &mesh));
+    ql_status status = QL_STATUS_NO_MEMORY;
+    int failures = 0;
+    for (int n = 1; status != QL_OK; ++n, ++failures) {
+        int64_t blocks = ql_memory_balance().blocks;
+        ql_memory_fail_at(n);
+        status = ql_preflight_run(&r, &mesh, &topology, 40.0);
+        ql_memory_fail_at(0);
+        assert_true(status == QL_OK || status == QL_STATUS_NO_MEMORY);
+        assert_true(ql_memory_balance().blocks == blocks);
+    }
+    assert_true(failures >= 9);
+    ql_topology_destroy(&topology);
+    ql_mesh_destroy(&mesh);
+}
+
 /* ---- real meshes ---- */
 
 /* Vertices whose link, as a set of edges, is no path and no cycle: by the definition, with plain loops. */
@@ -296,9 +319,9 @@ static void test_survey(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_clean),         cmocka_unit_test(test_defects), cmocka_unit_test(test_components),
-        cmocka_unit_test(test_orientability), cmocka_unit_test(test_judge),   cmocka_unit_test(test_output),
-        cmocka_unit_test(test_survey),
+        cmocka_unit_test(test_clean),           cmocka_unit_test(test_defects), cmocka_unit_test(test_components),
+        cmocka_unit_test(test_orientability),   cmocka_unit_test(test_judge),   cmocka_unit_test(test_output),
+        cmocka_unit_test(test_memory_runs_out), cmocka_unit_test(test_survey),
     };
     return ql_test_main(tests);
 }
