@@ -3,10 +3,12 @@
 
 #include <math.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 enum { LINE = 4096, PATH = 8192 };
 
@@ -90,9 +92,13 @@ static void look_at_cores(ql_machine *machine)
     CPU_FREE(set);
 }
 
-static void lower_limit(int64_t *limit, double value)
+/* Takes note of a limit of which `used` bytes are in use. */
+static void note_limit(ql_machine *machine, double limit, double used)
 {
-    if (value > 0 && value < 0x1p60 && (*limit == 0 || value < (double)*limit)) *limit = (int64_t)value;
+    if (!(limit > 0 && limit < 0x1p60)) return; /* "max", or version 1's huge number for none */
+    int64_t left = limit > used ? (int64_t)(limit - used) : 0;
+    if (machine->limit_bytes == 0 || left < machine->limit_left_bytes) machine->limit_left_bytes = left;
+    if (machine->limit_bytes == 0 || (int64_t)limit < machine->limit_bytes) machine->limit_bytes = (int64_t)limit;
 }
 
 /* Calls `look` for a control group's folder and all above it, up to the root of its hierarchy. */
@@ -118,12 +124,37 @@ static const char *file_in(const char *folder, const char *name, char line[LINE]
     return first_line(path, line);
 }
 
+/* Number behind "KEY " in a control group's memory.stat. */
+static double stat_line(const char *folder, const char *key)
+{
+    char path[PATH + 64], line[LINE];
+    (void)snprintf(path, sizeof path, "%s/memory.stat", folder);
+    FILE *file = fopen(path, "re");
+    size_t length = strlen(key);
+    double value = 0;
+    while (file != NULL && fgets(line, LINE, file) != NULL)
+        if (strncmp(line, key, length) == 0 && line[length] == ' ') value = strtod(line + length, NULL);
+    if (file != NULL) (void)fclose(file);
+    return value;
+}
+
+/* Pages of files that nobody maps are given back before a limit hurts, so they do not count as used. */
 static void look_at_memory(ql_machine *machine, const char *folder)
 {
-    static const char *const names[] = {"memory.max", "memory.high", "memory.limit_in_bytes"};
+    static const struct {
+        const char *limit, *used, *reclaimable;
+    } names[] = {
+        {"memory.max", "memory.current", "inactive_file"},
+        {"memory.high", "memory.current", "inactive_file"},
+        {"memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"},
+    };
     char line[LINE];
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; ++i)
-        if (file_in(folder, names[i], line) != NULL) lower_limit(&machine->limit_bytes, strtod(line, NULL));
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; ++i) {
+        if (file_in(folder, names[i].limit, line) == NULL) continue;
+        double limit = strtod(line, NULL);
+        double used = file_in(folder, names[i].used, line) != NULL ? strtod(line, NULL) : 0;
+        note_limit(machine, limit, used - stat_line(folder, names[i].reclaimable));
+    }
 }
 
 static void look_at_quota(ql_machine *machine, const char *folder)
@@ -177,8 +208,10 @@ void ql_machine_look(ql_machine *machine)
     look_at_cores(machine);
     look_at_groups(machine);
     struct rlimit space;
-    if (getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY)
-        lower_limit(&machine->limit_bytes, (double)space.rlim_cur);
+    if (getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY) {
+        double pages = first_line("/proc/self/statm", line) != NULL ? strtod(line, NULL) : 0;
+        note_limit(machine, (double)space.rlim_cur, pages * (double)sysconf(_SC_PAGESIZE));
+    }
 }
 
 int ql_machine_threads(const ql_machine *machine)
@@ -190,12 +223,6 @@ int ql_machine_threads(const ql_machine *machine)
 
 int64_t ql_machine_memory_left(const ql_machine *machine)
 {
-    int64_t left = machine->available_bytes;
-    if (machine->limit_bytes > 0) {
-        struct rusage usage; /* what this process holds already counts against its limit */
-        int64_t held = getrusage(RUSAGE_SELF, &usage) == 0 ? (int64_t)usage.ru_maxrss * 1024 : 0;
-        int64_t below = machine->limit_bytes > held ? machine->limit_bytes - held : 0;
-        if (left == 0 || below < left) left = below;
-    }
-    return left;
+    bool limited = machine->limit_bytes > 0 && machine->limit_left_bytes < machine->available_bytes;
+    return limited ? machine->limit_left_bytes : machine->available_bytes;
 }

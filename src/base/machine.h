@@ -16,6 +16,7 @@ typedef struct ql_machine {
     int64_t memory_bytes;       /* installed */
     int64_t available_bytes;    /* free or reclaimable now */
     int64_t limit_bytes;        /* smallest limit of control groups and ulimit -v; 0 = none */
+    int64_t limit_left_bytes;   /* what the tightest of them still allows, other processes of the group counted */
     int64_t swap_bytes;         /* swap that is configured */
 } ql_machine;
 
@@ -24,7 +25,7 @@ void ql_machine_look(ql_machine *machine);
 /* Threads worth starting in this process: allowed cores, at most the quota, at least 1. */
 int ql_machine_threads(const ql_machine *machine);
 
-/* Memory that may still be taken: the smaller of what is available and what the limit leaves. */
+/* Memory that may still be taken: the smaller of what is available and what the limits leave. */
 int64_t ql_machine_memory_left(const ql_machine *machine);
 
 #endif

@@ -15,6 +15,7 @@
 #include <math.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* ---- status ---- */
@@ -458,8 +459,22 @@ static void the_machine_is_seen(void **state)
     assert_true(threads >= 1 && threads <= machine.cores);
     machine.cpu_quota = 0.5;
     assert_int_equal(ql_machine_threads(&machine), 1);
-    machine.limit_bytes = 1;
-    assert_int_equal(ql_machine_memory_left(&machine), 0);
+    machine.limit_bytes = 1000;
+    machine.limit_left_bytes = 10;
+    assert_int_equal(ql_machine_memory_left(&machine), 10);
+    machine.limit_left_bytes = INT64_MAX;
+    assert_int_equal(ql_machine_memory_left(&machine), machine.available_bytes);
+    struct rlimit before, tight; /* a limit on addresses is seen, and what is already taken counts */
+    assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
+    tight = before;
+    tight.rlim_cur = (rlim_t)1 << 50;
+    if (setrlimit(RLIMIT_AS, &tight) == 0) {
+        ql_machine limited;
+        ql_machine_look(&limited);
+        assert_true(limited.limit_bytes > 0 && limited.limit_bytes <= (int64_t)1 << 50);
+        assert_true(limited.limit_left_bytes > 0 && limited.limit_left_bytes < limited.limit_bytes);
+        assert_int_equal(setrlimit(RLIMIT_AS, &before), 0);
+    }
 }
 
 static void jobs_are_recognised(void **state)
