@@ -240,7 +240,7 @@ static ql_status set_from_yaml(void *context, const char *name, const char *valu
 static void damaged_yaml_is_an_error_at_worst(void **state)
 {
     (void)state;
-    enum { ROUNDS = 20000 };
+    enum { ROUNDS = 5000 };
     static const char alphabet[] = ":-[]{}&*!|>'\"%@`#,?~ \n\t\r\\.0a\x80\xff\xc3";
     ql_options options;
     char *text = NULL;
