@@ -151,11 +151,26 @@ static int link_allows(const ql_surface *s, int32_t h)
     return na + nb > 7 || o < 0; /* a tetrahedron has 3 + 3 */
 }
 
+/* Area-weighted normal of the faces round v. */
+static void ring_normal(const ql_surface *s, int32_t v, double normal[3])
+{
+    int32_t h = first_out(s, v), start = h;
+    normal[0] = normal[1] = normal[2] = 0;
+    do {
+        double face_normal[3], area = ql_surface_normal(s, h / 3, face_normal);
+        ql_axpy(area, face_normal, normal);
+        h = ql_turn_left(s, h);
+    } while (h >= 0 && h != start);
+    (void)ql_normalise(normal);
+}
+
 /* Would moving v to x turn or flatten a face around it (other than faces skip0 and skip1)? */
 static int move_flips(const work *w, int32_t v, const double x[3], int32_t skip0, int32_t skip1, double max_edge2)
 {
     const ql_surface *s = w->s;
     int32_t h = first_out(s, v), start = h;
+    double reference[3];
+    ring_normal(s, v, reference);
     do {
         int32_t f = h / 3;
         if (f != skip0 && f != skip1) {
@@ -164,8 +179,8 @@ static int move_flips(const work *w, int32_t v, const double x[3], int32_t skip0
             double area1 = ql_triangle_normal(x, p, q, after), d1 = ql_distance2(x, p), d2 = ql_distance2(x, q),
                    d3 = ql_distance2(p, q);
             double longest2 = fmax(d1, fmax(d2, d3));
-            if (area1 <= 0.02 * longest2 && area1 < area0) return 1;
-            if (area0 > 1e-3 * longest2 && ql_dot(before, after) < 0.7) return 1;
+            if (area1 <= 0.05 * longest2 && area1 < area0) return 1;
+            if (area0 > 0.01 * longest2 ? ql_dot(before, after) < 0.7 : ql_dot(reference, after) < 0.2) return 1;
             if (d1 > max_edge2 || d2 > max_edge2) return 1;
         }
         h = ql_turn_left(s, h);
@@ -271,7 +286,7 @@ static int wants_flip(const ql_surface *s, int32_t h)
     double n0[3], n1[3], m0[3], m1[3], sum[3] = {0, 0, 0};
     double a0 = ql_triangle_normal(pa, pb, pc, n0), a1 = ql_triangle_normal(pb, pa, pd, n1);
     double b0 = ql_triangle_normal(pa, pd, pc, m0), b1 = ql_triangle_normal(pd, pb, pc, m1);
-    if (b0 <= 0 || b1 <= 0) return 0;
+    if (fmin(b0, b1) <= 0.02 * fmax(length2(s, h), ql_distance2(pc, pd)) && fmin(b0, b1) <= 2 * fmin(a0, a1)) return 0;
     double tiny = 1e-3 * length2(s, h);
     if (a0 > tiny && a1 > tiny && ql_dot(n0, n1) < 0.9) return 0; /* keep what bends */
     ql_axpy(a0, n0, sum);
@@ -334,18 +349,34 @@ static void smooth_all(work *w)
     }
 }
 
+static void flip_all(work *w)
+{
+    for (int pass = 0, again = 1; again && pass < 5; ++pass) {
+        again = 0;
+        for (int32_t h = 0; h < 3 * w->s->face_count; ++h)
+            if (w->s->faces[h] >= 0 && wants_flip(w->s, h)) {
+                flip_edge(w->s, h);
+                again = 1;
+            }
+    }
+}
+
+/* Longest edges first, flipping in between, so that no slivers build up. */
 static ql_status split_long(work *w)
 {
-    double limit2 = 1.78 * w->edge * w->edge; /* (4/3)^2 */
-    for (int pass = 0, again = 1; again && pass < 12; ++pass) {
-        again = 0;
-        int32_t halves = 3 * w->s->face_count;
+    const ql_surface *s = w->s;
+    double limit2 = 1.78 * w->edge * w->edge, longest2 = 0; /* (4/3)^2 */
+    for (int32_t h = 0; h < 3 * s->face_count; ++h)
+        if (s->faces[h] >= 0) longest2 = fmax(longest2, length2(s, h));
+    while (longest2 > limit2) {
+        longest2 = fmax(0.4 * longest2, limit2);
+        int32_t halves = 3 * s->face_count, count = 0;
         for (int32_t h = 0; h < halves; ++h) {
-            if (w->s->faces[h] < 0 || (w->s->opposite[h] >= 0 && w->s->opposite[h] < h)) continue;
-            if (length2(w->s, h) <= limit2) continue;
+            if (s->faces[h] < 0 || (s->opposite[h] >= 0 && s->opposite[h] < h) || length2(s, h) <= longest2) continue;
             QL_TRY(split_edge(w, h));
-            again = 1;
+            ++count;
         }
+        if (count > 0) flip_all(w);
     }
     return QL_OK;
 }
@@ -357,18 +388,6 @@ static void collapse_short(work *w)
         again = 0;
         for (int32_t h = 0; h < 3 * w->s->face_count; ++h)
             if (w->s->faces[h] >= 0 && length2(w->s, h) < limit2 && collapse_edge(w, h)) again = 1;
-    }
-}
-
-static void flip_all(work *w)
-{
-    for (int pass = 0, again = 1; again && pass < 5; ++pass) {
-        again = 0;
-        for (int32_t h = 0; h < 3 * w->s->face_count; ++h)
-            if (w->s->faces[h] >= 0 && wants_flip(w->s, h)) {
-                flip_edge(w->s, h);
-                again = 1;
-            }
     }
 }
 
