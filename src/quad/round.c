@@ -1,0 +1,210 @@
+#include "quad/round.h"
+
+#include "base/memory.h"
+
+#include <math.h>
+#include <string.h>
+
+ql_status ql_conditions_add(ql_conditions *c, const int32_t *variable, const double *coefficient, int32_t terms,
+                            double least)
+{
+    if (c->count + 2 > c->room) {
+        int32_t room = 2 * c->room + 64;
+        void *p = ql_memory_resize(c->start, (size_t)room, sizeof *c->start);
+        if (p != NULL) c->start = p;
+        void *q = ql_memory_resize(c->least, (size_t)room, sizeof *c->least);
+        if (q != NULL) c->least = q;
+        if (p == NULL || q == NULL) return QL_FAIL(NO_MEMORY, "no memory for conditions");
+        c->room = room;
+    }
+    if (c->terms + terms > c->term_room) {
+        int32_t room = 2 * c->term_room + terms + 64;
+        void *p = ql_memory_resize(c->variable, (size_t)room, sizeof *c->variable);
+        if (p != NULL) c->variable = p;
+        void *q = ql_memory_resize(c->coefficient, (size_t)room, sizeof *c->coefficient);
+        if (q != NULL) c->coefficient = q;
+        if (p == NULL || q == NULL) return QL_FAIL(NO_MEMORY, "no memory for conditions");
+        c->term_room = room;
+    }
+    c->start[c->count] = c->terms;
+    c->least[c->count++] = least;
+    for (int32_t k = 0; k < terms; ++k) {
+        c->variable[c->terms] = variable[k];
+        c->coefficient[c->terms++] = coefficient[k];
+    }
+    c->start[c->count] = c->terms;
+    return QL_OK;
+}
+
+void ql_conditions_destroy(ql_conditions *c)
+{
+    if (c == NULL) return;
+    ql_free(c->start);
+    ql_free(c->least);
+    ql_free(c->variable);
+    ql_free(c->coefficient);
+    memset(c, 0, sizeof *c);
+}
+
+/* Inverse of a symmetric positive definite matrix, in place, by Gauss-Jordan without pivoting. */
+static void invert(double *a, int32_t n)
+{
+    for (int32_t k = 0; k < n; ++k) {
+        double *rk = a + (int64_t)k * n, d = rk[k];
+        if (!(fabs(d) > 1e-13)) d = 1e-13;
+        double inv = 1 / d;
+        rk[k] = 1;
+        for (int32_t j = 0; j < n; ++j) rk[j] *= inv;
+        for (int32_t i = 0; i < n; ++i) {
+            if (i == k) continue;
+            double *ri = a + (int64_t)i * n, f = ri[k];
+            if (f == 0) continue;
+            ri[k] = 0;
+            for (int32_t j = 0; j < n; ++j) ri[j] -= f * rk[j];
+        }
+    }
+}
+
+typedef struct search {
+    const double *schur, *linear;
+    const ql_conditions *conditions;
+    int32_t n;
+    double *z, *slope; /* slope = S z - b */
+} search;
+
+static void slopes(search *s)
+{
+    for (int32_t i = 0; i < s->n; ++i) {
+        double sum = -s->linear[i];
+        for (int32_t j = 0; j < s->n; ++j) sum += s->schur[(int64_t)i * s->n + j] * s->z[j];
+        s->slope[i] = sum;
+    }
+}
+
+static void move(search *s, int32_t k, double step)
+{
+    s->z[k] += step;
+    for (int32_t j = 0; j < s->n; ++j) s->slope[j] += step * s->schur[(int64_t)k * s->n + j];
+}
+
+static double left_side(const search *s, int32_t i)
+{
+    double sum = 0;
+    for (int32_t k = s->conditions->start[i]; k < s->conditions->start[i + 1]; ++k)
+        sum += s->conditions->coefficient[k] * s->z[s->conditions->variable[k]];
+    return sum;
+}
+
+/* How far all conditions are from holding, in all. */
+static double shortfall(const search *s, int32_t *broken)
+{
+    double total = 0;
+    *broken = 0;
+    for (int32_t i = 0; s->conditions != NULL && i < s->conditions->count; ++i) {
+        double missing = s->conditions->least[i] - left_side(s, i);
+        if (missing <= 1e-9) continue;
+        ++*broken;
+        total += missing;
+    }
+    return total;
+}
+
+/* Change of the shortfall when z[k] moves by step. */
+static double shortfall_change(const search *s, int32_t k, double step)
+{
+    double change = 0;
+    for (int32_t i = 0; s->conditions != NULL && i < s->conditions->count; ++i) {
+        double coefficient = 0;
+        for (int32_t q = s->conditions->start[i]; q < s->conditions->start[i + 1]; ++q)
+            if (s->conditions->variable[q] == k) coefficient += s->conditions->coefficient[q];
+        if (coefficient == 0) continue;
+        double missing = s->conditions->least[i] - left_side(s, i);
+        change += fmax(0, missing - coefficient * step) - fmax(0, missing);
+    }
+    return change;
+}
+
+/* Single steps: first those that mend broken conditions at the least cost, then those that lower the energy. */
+static void descend(search *s)
+{
+    int32_t broken = 0;
+    for (int sweep = 0; sweep < 200 + 4 * s->n; ++sweep) {
+        double best = -1e-9, best_step = 0;
+        int32_t pick = -1;
+        int mending = shortfall(s, &broken) > 0;
+        for (int32_t k = 0; k < s->n; ++k)
+            for (double step = -1; step <= 1; step += 2) {
+                double cost = 0.5 * s->schur[(int64_t)k * s->n + k] + step * s->slope[k];
+                if (!mending && cost >= best) continue;
+                double worse = shortfall_change(s, k, step);
+                if (worse > 1e-9 || (mending && worse > -1e-9)) continue;
+                double score = mending ? -1 / (1 + fmax(0, cost)) + fmin(0, cost) : cost;
+                if (score < best) {
+                    best = score;
+                    best_step = step;
+                    pick = k;
+                }
+            }
+        if (pick < 0) return;
+        move(s, pick, best_step);
+    }
+}
+
+static ql_status greedy(const double *schur, const double *linear, int32_t n, double *z)
+{
+    double *q = NULL, *x = NULL;
+    uint8_t *fixed = NULL;
+    ql_status status = QL_TAKE(q, (int64_t)n * n + 1);
+    if (status == QL_OK) status = QL_TAKE(x, n + 1);
+    if (status == QL_OK) status = QL_TAKE(fixed, n + 1);
+    if (status == QL_OK) {
+        double mean = 0;
+        for (int32_t i = 0; i < n; ++i) mean += schur[(int64_t)i * n + i] / n;
+        memcpy(q, schur, (size_t)n * (size_t)n * sizeof *q);
+        for (int32_t i = 0; i < n; ++i) q[(int64_t)i * n + i] += 1e-8 * mean + 1e-12;
+        invert(q, n);
+        for (int32_t i = 0; i < n; ++i)
+            for (int32_t j = 0; j < n; ++j) x[i] += q[(int64_t)i * n + j] * linear[j];
+        for (int32_t round = 0; round < n; ++round) {
+            int32_t pick = -1;
+            double best = INFINITY;
+            for (int32_t i = 0; i < n; ++i) {
+                double off = fabs(x[i] - nearbyint(x[i]));
+                if (!fixed[i] && off < best) {
+                    best = off;
+                    pick = i;
+                }
+            }
+            const double *row = q + (int64_t)pick * n;
+            double target = nearbyint(x[pick]), d = row[pick], step = d > 0 ? (target - x[pick]) / d : 0;
+            for (int32_t i = 0; i < n; ++i)
+                if (!fixed[i]) x[i] += step * row[i];
+            x[pick] = z[pick] = target;
+            fixed[pick] = 1;
+            for (int32_t i = 0; d > 0 && i < n; ++i) {
+                if (fixed[i] || row[i] == 0) continue;
+                double f = row[i] / d, *ri = q + (int64_t)i * n;
+                for (int32_t j = 0; j < n; ++j) ri[j] -= f * row[j];
+            }
+        }
+    }
+    ql_free(q);
+    ql_free(x);
+    ql_free(fixed);
+    return status;
+}
+
+ql_status ql_round(const double *schur, const double *linear, int32_t n, const ql_conditions *conditions, double *z,
+                   int32_t *broken)
+{
+    *broken = 0;
+    if (n == 0) return QL_OK;
+    search s = {.schur = schur, .linear = linear, .conditions = conditions, .n = n, .z = z};
+    QL_TRY(greedy(schur, linear, n, z));
+    QL_TRY(QL_TAKE(s.slope, n));
+    slopes(&s);
+    descend(&s);
+    (void)shortfall(&s, broken);
+    ql_free(s.slope);
+    return QL_OK;
+}
