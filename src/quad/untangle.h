@@ -1,0 +1,18 @@
+/* Fold repair of a map with its integers fixed (Garanzha et al. 2021, "Foldover-free maps in 50 lines of code").
+ *
+ * minimise sum over faces of area * (|J|^2 + 1 + det^2 J) / chi(det J, eps), chi(D, eps) = (D + sqrt(eps^2 + D^2)) / 2, over the
+ * real variables of the map near the folds, so that the map stays exactly seamless; eps shrinks with the worst fold. J is
+ * against the field's axes at the wanted edge, so a perfect cell has J = 1.
+ */
+#ifndef QL_QUAD_UNTANGLE_H
+#define QL_QUAD_UNTANGLE_H
+
+#include "quad/map.h"
+
+/* value: all variables (in/out). *folded gets the number of faces that still have det <= 0 (as doubles). */
+ql_status ql_untangle(const ql_map *map, double edge, double *value, int32_t *folded);
+
+/* Jacobian determinants of all faces (F), 1 = one cell per edge^2. */
+ql_status ql_untangle_determinants(const ql_map *map, double edge, const double *value, double *determinant);
+
+#endif
