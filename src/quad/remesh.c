@@ -361,22 +361,30 @@ static void flip_all(work *w)
     }
 }
 
-/* Longest edges first, flipping in between, so that no slivers build up. */
+/* Is h the longest edge of its faces (nearly)? */
+static int is_longest(const ql_surface *s, int32_t h)
+{
+    int32_t sides[2] = {h, s->opposite[h]};
+    double own = 1.02 * length2(s, h);
+    for (int i = 0; i < 2; ++i)
+        if (sides[i] >= 0 && (length2(s, ql_next(sides[i])) > own || length2(s, ql_previous(sides[i])) > own)) return 0;
+    return 1;
+}
+
+/* Bisects longest edges until none is too long, flipping in between, so that no slivers build up. */
 static ql_status split_long(work *w)
 {
     const ql_surface *s = w->s;
-    double limit2 = 1.78 * w->edge * w->edge, longest2 = 0; /* (4/3)^2 */
-    for (int32_t h = 0; h < 3 * s->face_count; ++h)
-        if (s->faces[h] >= 0) longest2 = fmax(longest2, length2(s, h));
-    while (longest2 > limit2) {
-        longest2 = fmax(0.4 * longest2, limit2);
-        int32_t halves = 3 * s->face_count, count = 0;
+    double limit2 = 1.78 * w->edge * w->edge; /* (4/3)^2 */
+    for (int pass = 0, again = 1; again && pass < 60; ++pass) {
+        again = 0;
+        int32_t halves = 3 * s->face_count;
         for (int32_t h = 0; h < halves; ++h) {
-            if (s->faces[h] < 0 || (s->opposite[h] >= 0 && s->opposite[h] < h) || length2(s, h) <= longest2) continue;
+            if (s->faces[h] < 0 || length2(s, h) <= limit2 || !is_longest(s, h)) continue;
             QL_TRY(split_edge(w, h));
-            ++count;
+            again = 1;
         }
-        if (count > 0) flip_all(w);
+        if (again && pass % 3 == 2) flip_all(w);
     }
     return QL_OK;
 }
@@ -395,9 +403,8 @@ static void collapse_short(work *w)
 static ql_status separate_features(work *w)
 {
     ql_surface *s = w->s;
-    int32_t halves = 3 * s->face_count;
-    for (int32_t h = 0; h < halves; ++h) {
-        if (s->faces[h] < 0 || s->feature[h] || s->opposite[h] < h) continue;
+    for (int32_t h = 0; h < 3 * s->face_count; ++h) {
+        if (s->faces[h] < 0 || s->feature[h]) continue;
         if (w->kind[ql_from(s, h)] && w->kind[ql_to(s, h)]) QL_TRY(split_edge(w, h));
     }
     return QL_OK;
