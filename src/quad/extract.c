@@ -406,14 +406,48 @@ static ql_status merge_copies(extraction *e, int32_t *vertex)
     return QL_OK;
 }
 
-/* The next half-edge of the face on the left: one port clockwise from the one that looks back. */
+/* The next half-edge of the face on the left: clockwise from the port that looks back to the next one that is linked. Ports
+ * lost in a fold are passed over, so a fold leaves one larger face instead of a hole. */
 static int32_t walk_on(const extraction *e, int32_t i)
 {
     int32_t j = e->link[i];
     if (j < 0) return -1;
     int32_t v = e->port[j].vertex, first = e->port_start[v], last = e->port_start[v + 1] - 1;
-    if (j > first) return j - 1;
-    return e->open[v] ? -1 : last;
+    for (int32_t k = j - 1, step = first; step <= last; --k, ++step) {
+        if (k < first) {
+            if (e->open[v]) return -1;
+            k = last;
+        }
+        if (e->link[k] >= 0) return k;
+    }
+    return -1;
+}
+
+/* Grid vertices inside the surface that hang on a single link are dropped, and what hangs on them. */
+static ql_status prune_dangling(extraction *e)
+{
+    int32_t *stack = NULL, *count = NULL, top = 0;
+    ql_status status = QL_TAKE(stack, e->out->vertex_count + 1);
+    if (status == QL_OK) status = QL_TAKE(count, e->out->vertex_count + 1);
+    for (int32_t v = 0; status == QL_OK && v < e->out->vertex_count; ++v) {
+        for (int32_t i = e->port_start[v]; i < e->port_start[v + 1]; ++i) count[v] += e->link[i] >= 0;
+        if (count[v] == 1) stack[top++] = v;
+    }
+    while (status == QL_OK && top > 0) {
+        int32_t v = stack[--top];
+        for (int32_t i = e->port_start[v]; i < e->port_start[v + 1]; ++i) {
+            int32_t j = e->link[i];
+            if (j < 0) continue;
+            int32_t w = e->port[j].vertex;
+            e->link[i] = -1;
+            if (e->link[j] == i) e->link[j] = -1;
+            if (--count[w] == 1) stack[top++] = w;
+        }
+        count[v] = 0;
+    }
+    ql_free(stack);
+    ql_free(count);
+    return status;
 }
 
 static ql_status walk_faces(extraction *e, const int32_t *vertex)
@@ -490,6 +524,7 @@ ql_status ql_extract(ql_polygons *polygons, const ql_surface *s, const int64_t *
     if (status == QL_OK) status = link_ports(&e);
     if (status == QL_OK) status = QL_TAKE(vertex, polygons->vertex_count + 1);
     if (status == QL_OK) status = merge_copies(&e, vertex);
+    if (status == QL_OK) status = prune_dangling(&e);
     if (status == QL_OK) status = walk_faces(&e, vertex);
     if (status == QL_OK) status = drop_unused(&e);
     ql_free(vertex);

@@ -1,0 +1,476 @@
+/* ql_quads_make: components, the ladder of rungs, and the result. */
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "field/cross.h"
+#include "field/cross_vector.h"
+#include "field/smooth.h"
+#include "quad/cut.h"
+#include "quad/extract.h"
+#include "quad/feature.h"
+#include "quad/fill.h"
+#include "quad/grid.h"
+#include "quad/map.h"
+#include "quad/polish.h"
+#include "quad/prepare.h"
+#include "quad/quad.h"
+#include "quad/remesh.h"
+#include "quad/round.h"
+#include "quad/untangle.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Triangles of the working surface are this share of the quad edge. */
+static const double WORK_EDGE = 0.6;
+
+const char *ql_quad_rung_name(ql_quad_rung rung)
+{
+    static const char *const name[QL_RUNG_COUNT] = {"field", "scaled", "smooth", "coarse", "split"};
+    return (int)rung >= 0 && rung < QL_RUNG_COUNT ? name[rung] : "?";
+}
+
+typedef struct job {
+    const ql_mesh *mesh;
+    const double *alpha; /* per face of the mesh, or NULL */
+    const ql_component *component;
+    double edge;         /* wanted, input units */
+    double feature_angle_deg;
+    ql_surface original; /* copy of the component with features marked */
+    ql_surface work;     /* re-meshed */
+    uint8_t *corner;     /* per vertex of `work` */
+    double *phi;         /* per face of `work` */
+    ql_closest *surface, *lines;
+    int32_t euler, loops, singular;
+    ql_quad_quality *time;
+    ql_quads quads; /* the result */
+    ql_quad_rung rung;
+} job;
+
+static double lap(double *since)
+{
+    double now = ql_clock_s(), spent = now - *since;
+    *since = now;
+    return spent;
+}
+
+/* Do the quads make an oriented manifold of the component's topology, with no folded quad? */
+static bool verifies(const job *j, const ql_quads *q)
+{
+    int32_t *tri = NULL, loops = -1, euler = 0;
+    bool good = q->face_count > 0;
+    for (int32_t f = 0; good && f < q->face_count; ++f) {
+        const int32_t *c = q->faces + 4 * (int64_t)f;
+        good = ql_quad_scaled_jacobian(q->vertices + 3 * (int64_t)c[0], q->vertices + 3 * (int64_t)c[1],
+                                       q->vertices + 3 * (int64_t)c[2], q->vertices + 3 * (int64_t)c[3]) > 1e-3;
+    }
+    if (!good || QL_TAKE(tri, 6 * (int64_t)q->face_count) != QL_OK) return false;
+    for (int32_t f = 0; f < q->face_count; ++f) {
+        const int32_t *c = q->faces + 4 * (int64_t)f;
+        int32_t t[6] = {c[0], c[1], c[2], c[0], c[2], c[3]};
+        memcpy(tri + 6 * (int64_t)f, t, sizeof t);
+    }
+    ql_surface s;
+    good = ql_surface_create(&s, q->vertices, q->vertex_count, tri, 2 * q->face_count) == QL_OK;
+    if (good) {
+        euler = ql_surface_euler(&s);
+        good = ql_surface_loops(&s, &loops) == QL_OK && euler == j->euler && loops == j->loops;
+        ql_surface_destroy(&s);
+    }
+    ql_error_clear();
+    ql_free(tri);
+    return good;
+}
+
+/* Takes over quads that verify. */
+static bool accept(job *j, ql_quads *q, int sweeps)
+{
+    double since = ql_clock_s();
+    bool good = ql_polish(q, j->surface, j->lines, sweeps) == QL_OK;
+    j->time->improve_s += lap(&since);
+    good = good && verifies(j, q);
+    j->time->verify_s += lap(&since);
+    if (good) {
+        ql_quads_destroy(&j->quads);
+        j->quads = *q;
+        memset(q, 0, sizeof *q);
+    }
+    return good;
+}
+
+typedef struct mapping {
+    ql_cut cut;
+    ql_grid grid;
+    ql_map map;
+    double *z, *linear, *value;
+    int64_t *uv;
+} mapping;
+
+static void mapping_destroy(mapping *m)
+{
+    ql_cut_destroy(&m->cut);
+    ql_grid_destroy(&m->grid);
+    ql_map_destroy(&m->map);
+    ql_free(m->z);
+    ql_free(m->linear);
+    ql_free(m->value);
+    ql_free(m->uv);
+}
+
+static ql_status mapping_create(mapping *m, const job *j, int with_features)
+{
+    memset(m, 0, sizeof *m);
+    ql_status status = ql_cut_create(&m->cut, &j->work, j->phi);
+    if (status == QL_OK) status = ql_grid_create(&m->grid, &j->work, &m->cut, with_features);
+    if (status == QL_OK) status = ql_map_create(&m->map, &j->work, &m->cut, &m->grid, NULL);
+    if (status == QL_OK) status = QL_TAKE(m->z, m->grid.free_integers + 1);
+    if (status == QL_OK) status = QL_TAKE(m->linear, m->grid.free_integers + 1);
+    if (status == QL_OK) status = QL_TAKE(m->value, m->map.size + 1);
+    if (status == QL_OK) status = QL_TAKE(m->uv, 6 * (int64_t)j->work.face_count);
+    if (status != QL_OK) mapping_destroy(m);
+    return status;
+}
+
+/* Cells that the map has at a given edge, without rounding: to meet the wanted number of quads. */
+static ql_status count_cells(const mapping *m, const job *j, double edge, double *cells)
+{
+    double *det = NULL, normal[3];
+    QL_TRY(QL_TAKE(det, j->work.face_count));
+    ql_status status = ql_map_relaxed(&m->map, edge, m->z);
+    if (status == QL_OK) status = ql_map_solve(&m->map, edge, m->z, m->value);
+    if (status == QL_OK) status = ql_untangle_determinants(&m->map, edge, m->value, det);
+    *cells = 0;
+    for (int32_t f = 0; status == QL_OK && f < j->work.face_count; ++f)
+        *cells += 0.5 * det[f] * ql_surface_normal(&j->work, f, normal) / (edge * edge);
+    ql_free(det);
+    return status;
+}
+
+/* One integer-grid map at one edge length: rounding, fold repair, extraction. */
+static ql_status extract_at(mapping *m, job *j, double edge, ql_polygons *polygons)
+{
+    int32_t broken, folded;
+    double since = ql_clock_s();
+    memset(polygons, 0, sizeof *polygons);
+    for (int32_t i = 0; i < m->grid.free_integers; ++i) m->linear[i] = m->map.linear[i] / edge;
+    ql_status status = ql_round(m->map.schur, m->linear, m->grid.free_integers, NULL, m->z, &broken);
+    if (status == QL_OK) status = ql_map_solve(&m->map, edge, m->z, m->value);
+    if (status == QL_OK) status = ql_untangle(&m->map, edge, m->value, &folded);
+    if (status == QL_OK) status = ql_map_fixed(&m->map, m->value, m->uv);
+    j->time->map_s += lap(&since);
+    if (status == QL_OK) status = ql_extract(polygons, &j->work, m->uv, m->cut.matching);
+    j->time->extract_s += lap(&since);
+    if (status == QL_OK)
+        QL_DEBUG("map at edge %g: %d folded triangles, %d faces, %d quads, %d loose ports", edge, folded,
+                 polygons->face_count, polygons->quads, polygons->loose);
+    return status;
+}
+
+/* Field of the rung: the given one, or a smooth one. */
+static ql_status make_field(job *j, bool given)
+{
+    double since = ql_clock_s(), *guide = NULL;
+    ql_status status = QL_OK;
+    if (given) {
+        const ql_surface *s = &j->work;
+        double *alpha = NULL;
+        status = QL_TAKE(alpha, 3 * (int64_t)s->face_count);
+        if (status == QL_OK) status = QL_TAKE(guide, s->face_count);
+        for (int32_t f = 0; status == QL_OK && f < s->face_count; ++f) {
+            double x[3] = {0, 0, 0}, near_one[3], d2;
+            for (int k = 0; k < 3; ++k) ql_axpy(1.0 / 3, ql_at(s, s->faces[3 * f + k]), x);
+            int32_t t = ql_closest_find(j->surface, x, INFINITY, near_one, &d2);
+            if (t >= 0) memcpy(alpha + 3 * (int64_t)f, j->alpha + 3 * (int64_t)j->component->parent[t], sizeof x);
+        }
+        if (status == QL_OK) ql_cross_angles(s, alpha, guide);
+        ql_free(alpha);
+    }
+    if (status == QL_OK) status = ql_smooth_field(&j->work, guide, j->edge, j->phi);
+    ql_free(guide);
+    j->time->field_s += lap(&since);
+    return status;
+}
+
+/* Integer-grid map of the current field at several scales. */
+static ql_status try_maps(job *j, ql_quad_rung rung, const double *scale, int scales, int with_features, bool *done)
+{
+    mapping m;
+    double since = ql_clock_s(), cells = 0, normal = j->edge;
+    *done = false;
+    QL_TRY(mapping_create(&m, j, with_features));
+    ql_status status = count_cells(&m, j, j->edge, &cells);
+    double wanted = j->component->area / (j->edge * j->edge);
+    if (cells > 0.2 * wanted && cells < 5 * wanted) normal = j->edge * sqrt(cells / wanted);
+    j->singular = m.cut.singular;
+    j->time->map_s += lap(&since);
+    for (int i = 0; status == QL_OK && i < scales && !*done; ++i) {
+        ql_polygons polygons;
+        ql_quads quads = {0};
+        int32_t odd = 0;
+        status = extract_at(&m, j, normal * scale[i], &polygons);
+        if (status == QL_OK && polygons.face_count > 0) status = ql_fill(&quads, &polygons, &j->work, j->corner, &odd);
+        if (status == QL_OK && odd == 0 && polygons.face_count > 0 && accept(j, &quads, 12)) {
+            *done = true;
+            j->rung = rung;
+        }
+        ql_quads_destroy(&quads);
+        ql_polygons_destroy(&polygons);
+    }
+    mapping_destroy(&m);
+    return status;
+}
+
+/* A map of half the resolution whose polygons are split once. */
+static ql_status try_coarse(job *j, bool *done)
+{
+    mapping m;
+    *done = false;
+    QL_TRY(mapping_create(&m, j, 1));
+    ql_polygons p;
+    ql_status status = extract_at(&m, j, 2 * j->edge, &p);
+    uint8_t *pin = NULL, *line = NULL;
+    if (status == QL_OK && p.face_count > 0) {
+        status = QL_TAKE(pin, p.vertex_count + 1);
+        if (status == QL_OK) status = QL_TAKE(line, p.start[p.face_count] + 1);
+        for (int32_t v = 0; status == QL_OK && v < p.vertex_count; ++v) pin[v] = ql_fill_pin(&p, v, &j->work, j->corner);
+        for (int32_t f = 0; status == QL_OK && f < p.face_count; ++f)
+            for (int32_t i = p.start[f]; i < p.start[f + 1]; ++i) {
+                int32_t next = p.corner[i + 1 < p.start[f + 1] ? i + 1 : p.start[f]];
+                double x[3], near_one[3], d2;
+                if (pin[p.corner[i]] == QL_PIN_FREE || pin[next] == QL_PIN_FREE || j->lines == NULL) continue;
+                ql_lerp(p.vertices + 3 * (int64_t)p.corner[i], p.vertices + 3 * (int64_t)next, 0.5, x);
+                line[i] = ql_closest_find(j->lines, x, 0.0625 * j->edge * j->edge, near_one, &d2) >= 0;
+            }
+        ql_quads quads = {0};
+        if (status == QL_OK)
+            status = ql_fill_split(&quads, p.vertices, p.vertex_count, p.start, p.corner, p.face_count, pin, line);
+        if (status == QL_OK && accept(j, &quads, 12)) {
+            *done = true;
+            j->rung = QL_RUNG_COARSE;
+        }
+        ql_quads_destroy(&quads);
+    }
+    ql_free(pin);
+    ql_free(line);
+    ql_polygons_destroy(&p);
+    mapping_destroy(&m);
+    return status;
+}
+
+/* Triangles, each split into three quads. */
+static ql_status split_triangles(job *j, const ql_surface *s, int sweeps, bool *done)
+{
+    int32_t *start = NULL;
+    uint8_t *pin = NULL;
+    ql_quads quads = {0};
+    ql_status status = QL_TAKE(start, s->face_count + 1);
+    if (status == QL_OK) status = QL_TAKE(pin, s->vertex_count + 1);
+    if (status == QL_OK) {
+        int32_t half[2];
+        for (int32_t f = 0; f <= s->face_count; ++f) start[f] = 3 * f;
+        (void)ql_feature_corners(s, pin);
+        for (int32_t v = 0; v < s->vertex_count; ++v)
+            pin[v] = pin[v] ? QL_PIN_CORNER : s->outgoing[v] >= 0 && ql_feature_at(s, v, half) > 0 ? QL_PIN_LINE : QL_PIN_FREE;
+        status = ql_fill_split(&quads, s->vertices, s->vertex_count, start, s->faces, s->face_count, pin, s->feature);
+    }
+    if (status == QL_OK && accept(j, &quads, sweeps)) {
+        *done = true;
+        j->rung = QL_RUNG_SPLIT;
+    }
+    ql_quads_destroy(&quads);
+    ql_free(start);
+    ql_free(pin);
+    return status;
+}
+
+static ql_status copy_surface(ql_surface *out, const ql_surface *in)
+{
+    QL_TRY(ql_surface_create(out, in->vertices, in->vertex_count, in->faces, in->face_count));
+    memcpy(out->feature, in->feature, 3 * (size_t)in->face_count);
+    return QL_OK;
+}
+
+/* The rung that always works: re-meshed to a third of the quads, smoothed less and less, at last the input itself. */
+static ql_status try_split(job *j, bool *done)
+{
+    static const double share[] = {2.63, 1.8, 1.2};
+    for (int i = 0; i < 3 && !*done; ++i) {
+        ql_surface s;
+        QL_TRY(copy_surface(&s, &j->original));
+        ql_status status = ql_remesh(&s, share[i] * j->edge, 6, j->surface, j->lines, 0);
+        if (status == QL_OK) status = split_triangles(j, &s, 4, done);
+        if (status == QL_OK && !*done) status = split_triangles(j, &s, 0, done);
+        ql_surface_destroy(&s);
+        QL_TRY(status);
+    }
+    if (!*done) QL_TRY(split_triangles(j, &j->original, 0, done));
+    return QL_OK;
+}
+
+static ql_status prepare_job(job *j)
+{
+    double since = ql_clock_s();
+    QL_TRY(copy_surface(&j->original, &j->component->surface));
+    j->euler = ql_surface_euler(&j->original);
+    QL_TRY(ql_surface_loops(&j->original, &j->loops));
+    QL_TRY(ql_feature_mark(&j->original, j->feature_angle_deg, j->edge));
+    QL_TRY(ql_closest_of_faces(&j->surface, j->original.vertices, j->original.faces, j->original.face_count));
+    QL_TRY(ql_remesh_lines(&j->original, &j->lines));
+    QL_TRY(copy_surface(&j->work, &j->original));
+    QL_TRY(ql_remesh(&j->work, WORK_EDGE * j->edge, 5, j->surface, j->lines, 1));
+    QL_TRY(QL_TAKE(j->corner, j->work.vertex_count));
+    QL_TRY(QL_TAKE(j->phi, j->work.face_count));
+    QL_TRY(ql_feature_corners(&j->work, j->corner));
+    j->time->prepare_s += lap(&since);
+    return QL_OK;
+}
+
+/* A step that breaks down numerically only costs its rung. */
+static ql_status forgive(ql_status status, const char *rung)
+{
+    if (status == QL_STATUS_NUMERIC || status == QL_STATUS_INTERNAL || status == QL_STATUS_MESH) {
+        QL_DEBUG("rung %s: %s", rung, ql_error_text());
+        ql_error_clear();
+        return QL_OK;
+    }
+    return status;
+}
+
+static ql_status climb(job *j)
+{
+    static const double first[] = {1}, more[] = {0.97, 1.03, 0.94, 1.05, 0.9};
+    bool done = false;
+    for (int smooth = j->alpha == NULL; smooth < 2 && !done; ++smooth) {
+        ql_quad_rung best = j->alpha != NULL && smooth ? QL_RUNG_SMOOTH : QL_RUNG_FIELD;
+        ql_status status = make_field(j, !smooth);
+        if (status == QL_OK) status = try_maps(j, best, first, 1, 1, &done);
+        if (status == QL_OK && !done)
+            status = try_maps(j, best == QL_RUNG_FIELD ? QL_RUNG_SCALED : best, more, 5, 1, &done);
+        QL_TRY(forgive(status, ql_quad_rung_name(best)));
+    }
+    if (!done) QL_TRY(forgive(try_coarse(j, &done), "coarse"));
+    if (!done) QL_TRY(try_split(j, &done));
+    return done ? QL_OK : QL_FAIL(NUMERIC, "no rung of the ladder gave a valid quad mesh");
+}
+
+static void job_destroy(job *j)
+{
+    ql_surface_destroy(&j->original);
+    ql_surface_destroy(&j->work);
+    ql_free(j->corner);
+    ql_free(j->phi);
+    ql_closest_destroy(j->surface);
+    ql_closest_destroy(j->lines);
+    ql_quads_destroy(&j->quads);
+}
+
+static ql_status append(ql_quad_result *r, const ql_quads *q)
+{
+    double *x = ql_memory_resize(r->vertices, 3 * ((size_t)r->vertex_count + (size_t)q->vertex_count), sizeof *x);
+    if (x != NULL) r->vertices = x;
+    int32_t *f = ql_memory_resize(r->faces, 4 * ((size_t)r->face_count + (size_t)q->face_count), sizeof *f);
+    if (f != NULL) r->faces = f;
+    if (x == NULL || f == NULL) return QL_FAIL(NO_MEMORY, "no memory for %d quads", r->face_count + q->face_count);
+    memcpy(x + 3 * (int64_t)r->vertex_count, q->vertices, 3 * (size_t)q->vertex_count * sizeof *x);
+    for (int32_t i = 0; i < 4 * q->face_count; ++i) f[4 * (int64_t)r->face_count + i] = q->faces[i] + r->vertex_count;
+    r->vertex_count += q->vertex_count;
+    r->face_count += q->face_count;
+    return QL_OK;
+}
+
+static ql_status one_component(ql_quad_result *result, const ql_prepared *prepared, int32_t c, const ql_mesh *mesh,
+                               const double *alpha, const ql_quads_options *options, double edge)
+{
+    const ql_component *component = &prepared->component[c];
+    if (!(component->area > 0)) return QL_FAIL(MESH, "component of face %d has zero area", component->parent[0]);
+    /* a small component still gets a few quads */
+    double own = fmin(edge, sqrt(component->area / 12));
+    job j = {.mesh = mesh, .alpha = options->method == QL_QUADS_SMOOTH ? NULL : alpha, .component = component, .edge = own,
+             .feature_angle_deg = options->feature_angle_deg, .time = &result->quality};
+    ql_status status = prepare_job(&j);
+    if (status == QL_OK) status = climb(&j);
+    if (status == QL_OK) status = append(result, &j.quads);
+    if (status == QL_OK) {
+        if (j.rung > result->rung) result->rung = j.rung;
+        result->quality.field_singularities += j.singular;
+    }
+    job_destroy(&j);
+    return QL_CHAIN(status, "component %d of %d (from face %d)", c + 1, prepared->count, component->parent[0]);
+}
+
+static ql_status check_request(const ql_mesh *mesh, const double *alpha, const ql_quads_options *options)
+{
+    if (!(options->edge_length > 0) && (options->target < 1 || options->target > 20000000))
+        return QL_FAIL(CONFIG, "target of %lld quads: expected 1 to 20000000", (long long)options->target);
+    for (int64_t i = 0; alpha != NULL && i < 3 * (int64_t)mesh->face_count; ++i)
+        if (!isfinite(alpha[i]))
+            return QL_FAIL(FORMAT, "field: direction of face %lld is not a finite number", (long long)(i / 3));
+    for (int64_t i = 0; i < 3 * (int64_t)mesh->vertex_count; ++i)
+        if (!isfinite(mesh->vertices[i]))
+            return QL_FAIL(MESH, "vertex %lld is not a finite point", (long long)(i / 3));
+    return QL_OK;
+}
+
+/* Keeps times and counts of the run while the judge fills in the rest. */
+static ql_status judge_result(ql_quad_result *r, const ql_mesh *mesh, double feature_angle_deg)
+{
+    ql_quad_quality q;
+    char why[256];
+    double since = ql_clock_s();
+    QL_TRY(ql_quad_judge(&q, &r->valid, why, r->vertices, r->vertex_count, r->faces, r->face_count, mesh, feature_angle_deg));
+    q.field_singularities = r->quality.field_singularities;
+    q.ladder_step = r->rung;
+    q.prepare_s = r->quality.prepare_s;
+    q.field_s = r->quality.field_s;
+    q.map_s = r->quality.map_s;
+    q.extract_s = r->quality.extract_s;
+    q.improve_s = r->quality.improve_s;
+    q.verify_s = r->quality.verify_s + lap(&since);
+    r->quality = q;
+    return r->valid ? QL_OK : QL_FAIL(NUMERIC, "result does not verify: %s", why);
+}
+
+static void write_note(ql_quad_result *r, const ql_prepared *p)
+{
+    int used = 0;
+    size_t room = sizeof r->note;
+    if (p->welded + p->dropped + p->turned + p->split_edges + p->split_vertices > 0)
+        used = snprintf(r->note, room,
+                        "input repaired: %d vertices welded, %d faces dropped, %d faces turned, %d edges and %d vertices split",
+                        p->welded, p->dropped, p->turned, p->split_edges, p->split_vertices);
+    if (r->rung != QL_RUNG_FIELD && used >= 0 && (size_t)used < room)
+        (void)snprintf(r->note + used, room - (size_t)used, "%sused rung \"%s\" of the ladder", used > 0 ? "; " : "",
+                       ql_quad_rung_name(r->rung));
+}
+
+ql_status ql_quads_make(ql_quad_result *result, const ql_mesh *mesh, const double *alpha, const ql_quads_options *options)
+{
+    memset(result, 0, sizeof *result);
+    QL_TRY(check_request(mesh, alpha, options));
+    double begin = ql_clock_s(), since = begin;
+    ql_prepared prepared;
+    QL_TRY(ql_prepare(&prepared, mesh));
+    result->quality.prepare_s = lap(&since);
+    double edge = options->edge_length > 0 ? options->edge_length : sqrt(prepared.area / (double)options->target);
+    ql_status status = QL_OK;
+    if (prepared.area / (edge * edge) > 2e7)
+        status = QL_FAIL(CONFIG, "edge length %g would give %.3g quads; at most 20000000", edge, prepared.area / (edge * edge));
+    for (int32_t c = 0; status == QL_OK && c < prepared.count; ++c)
+        status = one_component(result, &prepared, c, mesh, alpha, options, edge);
+    if (status == QL_OK) status = judge_result(result, mesh, options->feature_angle_deg);
+    if (status == QL_OK) {
+        write_note(result, &prepared);
+        result->quality.total_s = ql_clock_s() - begin;
+    }
+    ql_prepared_destroy(&prepared);
+    if (status != QL_OK) ql_quad_result_destroy(result);
+    return status;
+}
+
+void ql_quad_result_destroy(ql_quad_result *result)
+{
+    if (result == NULL) return;
+    ql_free(result->vertices);
+    ql_free(result->faces);
+    memset(result, 0, sizeof *result);
+}
