@@ -37,8 +37,6 @@ typedef struct extraction {
     int32_t *face_first;   /* F: first grid vertex inside, + 1 */
     int32_t *face_count;   /* F */
     int32_t *link;         /* per port */
-    int32_t *twin;         /* per port: union-find over copies of one port across folds */
-    int32_t merged;        /* how many were joined */
 } extraction;
 
 static point corner(const extraction *e, int32_t h) { return (point){e->uv[2 * (int64_t)h], e->uv[2 * (int64_t)h + 1]}; }
@@ -311,12 +309,6 @@ static int contains(const extraction *e, int32_t f, point at, point shift, wide 
     return 1;
 }
 
-static int32_t find_twin(extraction *e, int32_t i)
-{
-    while (e->twin[i] != i) i = e->twin[i] = e->twin[e->twin[i]];
-    return i;
-}
-
 /* Follows a port one cell; returns the port that looks back from there, -1 = left through the boundary or lost. */
 static int32_t trace(extraction *e, int32_t which, int *left_surface)
 {
@@ -329,13 +321,6 @@ static int32_t trace(extraction *e, int32_t which, int *left_surface)
         wide o[3];
         if (ql_extract_orientation(e->uv, f) > 0) {
             if (contains(e, f, target, shift, o)) return port_at(e, f, target, o, (d + 2) & 3, start->side > 0);
-            if (step > 0 && contains(e, f, at, shift, o)) { /* a copy of the start behind a fold */
-                int32_t copy = port_at(e, f, at, o, d, start->side < 0);
-                if (copy >= 0 && find_twin(e, copy) != find_twin(e, which)) {
-                    e->twin[find_twin(e, copy)] = find_twin(e, which);
-                    e->merged++;
-                }
-            }
         }
         int32_t leave = -1;
         int side[3];
@@ -361,48 +346,25 @@ static ql_status link_ports(extraction *e)
 {
     uint8_t *outside = NULL;
     QL_TRY(QL_TAKE(e->link, e->ports + 1));
-    QL_TRY(QL_TAKE(e->twin, e->ports + 1));
     QL_TRY(QL_TAKE(outside, e->ports + 1));
-    for (int32_t i = 0; i < e->ports; ++i) e->twin[i] = i;
     for (int32_t i = 0; i < e->ports; ++i) {
         int left_surface;
         e->link[i] = trace(e, i, &left_surface);
         outside[i] = (uint8_t)left_surface;
     }
-    for (int32_t i = 0; i < e->ports; ++i) { /* a link must be mutual, up to copies across folds */
+    for (int32_t i = 0; i < e->ports; ++i) { /* a link must be mutual */
         int32_t j = e->link[i];
         if (j < 0) {
             e->out->loose += !outside[i];
             continue;
         }
-        int32_t back = e->link[j];
-        if (back < 0 || find_twin(e, back) != find_twin(e, i)) {
-            e->out->loose++;
-            e->link[i] = -2;
-        }
+        if (e->link[j] == i) continue;
+        e->out->loose++;
+        outside[i] = 2;
     }
     for (int32_t i = 0; i < e->ports; ++i)
-        if (e->link[i] == -2) e->link[i] = -1;
+        if (outside[i] == 2) e->link[i] = -1;
     ql_free(outside);
-    return QL_OK;
-}
-
-/* Across folds: copies of a grid vertex become one, and only one copy of each port keeps its link. */
-static ql_status merge_copies(extraction *e, int32_t *vertex)
-{
-    for (int32_t v = 0; v < e->out->vertex_count; ++v) vertex[v] = v;
-    if (e->merged == 0) return QL_OK;
-    for (int32_t i = 0; i < e->ports; ++i) {
-        int32_t a = e->port[i].vertex, b = e->port[find_twin(e, i)].vertex;
-        while (vertex[a] != a) a = vertex[a];
-        while (vertex[b] != b) b = vertex[b];
-        if (a != b) vertex[a] = b;
-    }
-    for (int32_t v = 0; v < e->out->vertex_count; ++v) {
-        int32_t w = v;
-        while (vertex[w] != w) w = vertex[w];
-        vertex[v] = w;
-    }
     return QL_OK;
 }
 
@@ -450,7 +412,7 @@ static ql_status prune_dangling(extraction *e)
     return status;
 }
 
-static ql_status walk_faces(extraction *e, const int32_t *vertex)
+static ql_status walk_faces(extraction *e)
 {
     ql_polygons *out = e->out;
     uint8_t *used = NULL;
@@ -463,7 +425,7 @@ static ql_status walk_faces(extraction *e, const int32_t *vertex)
         int32_t begin = n, j = i, closed = 0;
         while (j >= 0 && !used[j] && n - begin < 256) {
             used[j] = 1;
-            if (n == begin || out->corner[n - 1] != vertex[e->port[j].vertex]) out->corner[n++] = vertex[e->port[j].vertex];
+            out->corner[n++] = e->port[j].vertex;
             j = walk_on(e, j);
             closed = j == i;
         }
@@ -515,19 +477,15 @@ ql_status ql_extract(ql_polygons *polygons, const ql_surface *s, const int64_t *
 {
     memset(polygons, 0, sizeof *polygons);
     extraction e = {.s = s, .uv = uv, .matching = matching, .out = polygons};
-    int32_t *vertex = NULL;
     ql_status status = check_seamless(&e);
     if (status == QL_OK) status = take_tables(&e);
     if (status == QL_OK) status = grid_on_vertices(&e);
     if (status == QL_OK) status = grid_on_edges(&e);
     for (int32_t f = 0; status == QL_OK && f < s->face_count; ++f) status = grid_in_face(&e, f);
     if (status == QL_OK) status = link_ports(&e);
-    if (status == QL_OK) status = QL_TAKE(vertex, polygons->vertex_count + 1);
-    if (status == QL_OK) status = merge_copies(&e, vertex);
     if (status == QL_OK) status = prune_dangling(&e);
-    if (status == QL_OK) status = walk_faces(&e, vertex);
+    if (status == QL_OK) status = walk_faces(&e);
     if (status == QL_OK) status = drop_unused(&e);
-    ql_free(vertex);
     ql_free(e.port);
     ql_free(e.port_start);
     ql_free(e.place);
@@ -539,7 +497,6 @@ ql_status ql_extract(ql_polygons *polygons, const ql_surface *s, const int64_t *
     ql_free(e.face_first);
     ql_free(e.face_count);
     ql_free(e.link);
-    ql_free(e.twin);
     if (status != QL_OK) ql_polygons_destroy(polygons);
     return status;
 }

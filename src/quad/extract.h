@@ -3,9 +3,9 @@
  * Parameters are integers (fixed point, QL_FIXED_ONE = one grid cell), so every orientation test is an exact 128-bit
  * integer, and every transition is exact. Grid vertices lie on mesh vertices, on edges or in faces; each has one port per
  * grid direction that leaves it; a port's path is followed one cell through the triangles (shifted sideways by an
- * infinitesimal amount, so that it never meets a vertex; in a flipped triangle it simply runs backwards); ports that meet are
- * joined, and faces are walked. Where the map folds, the same grid vertex appears more than once: a path that passes a copy
- * of its own start joins the two.
+ * infinitesimal amount, so that it never meets a vertex; in a flipped triangle it simply runs backwards); ports that find each
+ * other are joined, and faces are walked. Where the map folds, ports stay alone and are passed over: the fold becomes one
+ * larger polygon with an even number of corners, which fill.h closes.
  */
 #ifndef QL_QUAD_EXTRACT_H
 #define QL_QUAD_EXTRACT_H

@@ -59,12 +59,14 @@ static bool verifies(const job *j, const ql_quads *q)
 {
     int32_t *tri = NULL, loops = -1, euler = 0;
     bool good = q->face_count > 0;
-    for (int32_t f = 0; good && f < q->face_count; ++f) {
+    int32_t folded = 0;
+    for (int32_t f = 0; f < q->face_count; ++f) {
         const int32_t *c = q->faces + 4 * (int64_t)f;
-        good = ql_quad_scaled_jacobian(q->vertices + 3 * (int64_t)c[0], q->vertices + 3 * (int64_t)c[1],
-                                       q->vertices + 3 * (int64_t)c[2], q->vertices + 3 * (int64_t)c[3]) > 1e-3;
+        folded += !(ql_quad_scaled_jacobian(q->vertices + 3 * (int64_t)c[0], q->vertices + 3 * (int64_t)c[1],
+                                            q->vertices + 3 * (int64_t)c[2], q->vertices + 3 * (int64_t)c[3]) > 1e-3);
     }
-    if (!good || QL_TAKE(tri, 6 * (int64_t)q->face_count) != QL_OK) return false;
+    if (folded > 0) QL_DEBUG("%d folded quads", folded);
+    if (!good || folded > 0 || QL_TAKE(tri, 6 * (int64_t)q->face_count) != QL_OK) return false;
     for (int32_t f = 0; f < q->face_count; ++f) {
         const int32_t *c = q->faces + 4 * (int64_t)f;
         int32_t t[6] = {c[0], c[1], c[2], c[0], c[2], c[3]};
@@ -77,6 +79,7 @@ static bool verifies(const job *j, const ql_quads *q)
         good = ql_surface_loops(&s, &loops) == QL_OK && euler == j->euler && loops == j->loops;
         ql_surface_destroy(&s);
     }
+    if (!good) QL_DEBUG("topology: euler %d for %d, loops %d for %d; %s", euler, j->euler, loops, j->loops, ql_error_text());
     ql_error_clear();
     ql_free(tri);
     return good;
