@@ -28,6 +28,7 @@ typedef enum ql_exit {
     X(status, "RUN_DIR [--json] [--watch]", "show how far a run is, what it does, what failed")                        \
     X(halt, "RUN_DIR", "ask a running sweep to checkpoint and stop")                                                   \
     X(verify, "RUN_DIR | RESULT.h5...", "check every byte and number of finished results and checkpoints")             \
+    X(quads, "RESULT.h5 | MESH [--field FILE] -o OUT.obj", "make a verified quad mesh from a field")                   \
     X(export, "RUN_DIR | RESULT.h5 [--what WHAT] [--format FORMAT] -o OUT", "write fields, quads, meshes for others")  \
     X(inspect, "MESH... [--json] [--sharp-angle DEG]", "show what a mesh is and what is wrong with it")                \
     X(generate, "NAME [--faces N] -o FILE", "write a mesh made by formula: sphere, torus, block, ...")                 \
