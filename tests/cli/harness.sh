@@ -31,6 +31,7 @@ run() {
     case $CODE in 86 | 134 | 136 | 139) fail "crashed or a sanitizer found something (code $CODE)" ;; esac
 }
 
+export LSAN_OPTIONS="suppressions=$ROOT/tests/lsan.supp:print_suppressions=0"
 quadloom() { run env "ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=1" "$QUADLOOM" "$@"; }
 
 fail() {
