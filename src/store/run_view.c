@@ -97,23 +97,27 @@ static void judge_life(ql_log_view *log, double now)
         log->life = now - log->last_time < SILENT_AFTER_S ? QL_RUN_RUNNING : QL_RUN_SILENT;
 }
 
-/* Meshes that a shard announced: once per shard ("2of8-0": all before the last '-'), not once per rank. */
+/* Length of the shard's name in that of a log: "2of8-0" is rank 0 of "2of8", "0" is rank 0 of the only one. */
+static size_t shard_length(const char *log)
+{
+    const char *dash = strrchr(log, '-');
+    return dash != NULL ? (size_t)(dash - log) : 0;
+}
+
+/* Every rank of a shard announces all meshes of its shard: counted once per shard. Logs are sorted by name. */
 static void count_meshes(ql_run_view *view)
 {
-    const ql_log_view *counted = NULL;
+    const char *shard = NULL;
     int64_t largest = 0;
     for (int64_t i = 0; i < view->log_count; ++i) {
         const ql_log_view *log = &view->logs[i];
-        const char *dash = strrchr(log->log, '-');
-        size_t length = dash != NULL ? (size_t)(dash - log->log) : 0;
+        size_t length = shard_length(log->log);
         if (log->past) continue;
-        bool same = counted != NULL && strncmp(log->log, counted->log, length + 1) == 0 && dash != NULL;
-        if (counted != NULL && dash == NULL && strrchr(counted->log, '-') == NULL) same = true;
-        if (!same) {
+        if (shard == NULL || shard_length(shard) != length || strncmp(shard, log->log, length) != 0) {
             view->meshes += largest;
             largest = 0;
-            counted = log;
         }
+        shard = log->log;
         if (log->start.meshes > largest) largest = log->start.meshes;
     }
     view->meshes += largest;

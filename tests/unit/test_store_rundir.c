@@ -211,6 +211,21 @@ static void view_of_a_run_that_runs_halts_and_crashes(void **state)
     ql_run_view_destroy(&view);
 }
 
+static void shards_announce_their_meshes_once_each(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"1of2-0", "1of2-1", "2of2-0", "2of2-1"};
+    static const int64_t meshes[] = {5, 5, 4, 4};
+    ql_events logs[4];
+    ql_run_view view;
+    for (int k = 0; k < 4; ++k) start_log(&logs[k], names[k], k % 2, meshes[k]);
+    ASSERT_OK(ql_run_view_read(&view, directory));
+    assert_int_equal(view.meshes, 9);
+    assert_int_equal(view.life, QL_RUN_RUNNING);
+    ql_run_view_destroy(&view);
+    for (int k = 0; k < 4; ++k) ql_events_close(&logs[k]);
+}
+
 static void view_of_a_run_on_another_host(void **state)
 {
     (void)state;
@@ -330,6 +345,7 @@ int main(void)
                                        TEST(attempts_count_until_progress_or_settled),
                                        TEST(events_come_back_and_torn_lines_do_not_matter),
                                        TEST(view_of_a_run_that_runs_halts_and_crashes),
+                                       TEST(shards_announce_their_meshes_once_each),
                                        TEST(view_of_a_run_on_another_host),
                                        TEST(listing_tells_who_is_where),
                                        TEST(summary_has_a_row_for_every_mesh),
