@@ -13,7 +13,8 @@ sh cmake/install-packages.sh cmake/packages.txt
 
 say "Building in build/release"
 mkdir -p "$demo"
-cmake --preset release >"$demo/build.log" 2>&1 && cmake --build build/release -j "$(getconf _NPROCESSORS_ONLN)" \
+cmake --preset release >"$demo/build.log" 2>&1 && cmake --build build/release --target quadloom \
+    -j "$(getconf _NPROCESSORS_ONLN)" \
     >>"$demo/build.log" 2>&1 || { tail -n 30 "$demo/build.log"; echo "The build failed; all of it: $demo/build.log"; exit 1; }
 quadloom=$PWD/build/release/bin/quadloom
 "$quadloom" --version

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TAG_STATE = 1, TAG_ASK_STOP, TAG_STOP, TAG_DONE, TAG_DISMISSED };
+enum { TAG_STATE = 1, TAG_NEXT, TAG_GRANT, TAG_ASK_STOP, TAG_STOP, TAG_DONE, TAG_DISMISSED };
 
 static const double TURN_S = 0.02, TELL_S = 1, SHOW_S = 0.5, HALT_S = 1;
 
@@ -39,6 +39,8 @@ struct ql_crew {
     bool asked;
     char reason[QL_CREW_TEXT];
     bool ordered; /* rank 0: the stop has been told to all */
+    bool wants_next, asked_next, granted_next;
+    int64_t next;
     ql_crew_end own_end;
     bool own_done, own_done_sent;
     ql_status status; /* trouble of the messenger */
@@ -48,6 +50,8 @@ struct ql_crew {
     /* rank 0 */
     member *members;
     int done_count;
+    int64_t granted;  /* meshes given away */
+    double work_left; /* of the others */
     double told_s, shown_s, logged_s, halt_s, beat_s, started_s, turned_s;
 };
 
@@ -75,11 +79,26 @@ static ql_status order_stop(ql_crew *crew, const char *reason)
     return post_all(crew, TAG_STOP, reason, strlen(reason) + 1);
 }
 
+static ql_status grant(ql_crew *crew, int rank)
+{
+    int64_t position = -1;
+    if (!crew->ordered && crew->granted < crew->settings.count) {
+        position = crew->granted++;
+        crew->work_left -= crew->settings.costs[position];
+    }
+    return post(crew, rank, TAG_GRANT, &position, sizeof position);
+}
+
 static ql_status take_message(ql_crew *crew, const ql_message *message)
 {
     member *from = crew->members != NULL ? &crew->members[message->peer] : NULL;
     switch (message->tag) {
     case TAG_STATE: memcpy(&from->state, message->data, sizeof from->state); return QL_OK;
+    case TAG_NEXT: return grant(crew, message->peer);
+    case TAG_GRANT:
+        memcpy(&crew->next, message->data, sizeof crew->next);
+        crew->granted_next = true;
+        return QL_OK;
     case TAG_ASK_STOP: return order_stop(crew, (const char *)message->data);
     case TAG_STOP:
         (void)snprintf(crew->reason, sizeof crew->reason, "%.*s", QL_CREW_TEXT - 1, (const char *)message->data);
@@ -117,6 +136,10 @@ static ql_status send_own(ql_crew *crew, double now)
         QL_TRY(post(crew, 0, TAG_ASK_STOP, crew->ask, strlen(crew->ask) + 1));
         crew->asked = true;
     }
+    if (crew->wants_next && !crew->asked_next) {
+        QL_TRY(post(crew, 0, TAG_NEXT, NULL, 0));
+        crew->asked_next = true;
+    }
     if (!crew->told && (now - crew->told_s > TELL_S || crew->own_done)) {
         QL_TRY(post(crew, 0, TAG_STATE, &crew->own, sizeof crew->own));
         crew->told = true;
@@ -137,32 +160,30 @@ typedef struct picture {
     const ql_crew_state *one;  /* an active one */
 } picture;
 
-/* The run ends when its slowest rank does; a rank without a pace yet is taken to be as fast as the others. */
+static double pace_of(const ql_crew_state *state)
+{
+    return state->work_done > 0 && state->seconds > 0 ? state->work_done / state->seconds : 0;
+}
+
+/* What is left at the pace of all together; but not before the longest that a rank has in hand. */
 static picture look(const ql_crew *crew)
 {
     picture p = {.finished = crew->settings.finished, .failed = crew->settings.failed, .eta_s = -1};
-    double pace = 0;
-    int paced = 0;
+    double pace = 0, left = crew->work_left, longest = 0;
     for (int rank = 0; rank < crew->comm->size; ++rank) {
         const ql_crew_state *state = &crew->members[rank].state;
+        double own = pace_of(state);
         p.finished += state->finished;
         p.failed += state->failed;
-        if (state->work_done > 0 && state->seconds > 0) {
-            pace += state->work_done / state->seconds;
-            paced++;
-        }
+        pace += own;
+        left += state->work_left;
+        if (own > 0 && state->work_left / own > longest) longest = state->work_left / own;
         if (state->mesh[0] == '\0') continue;
         p.active++;
         p.steps_per_s += state->steps_per_s;
         p.one = state;
     }
-    if (paced == 0) return p;
-    for (int rank = 0; rank < crew->comm->size; ++rank) {
-        const ql_crew_state *state = &crew->members[rank].state;
-        double own = state->work_done > 0 && state->seconds > 0 ? state->work_done / state->seconds : pace / paced;
-        double left_s = state->work_left / own;
-        if (left_s > p.eta_s) p.eta_s = left_s;
-    }
+    if (pace > 0) p.eta_s = left / pace > longest ? left / pace : longest;
     return p;
 }
 
@@ -283,6 +304,7 @@ ql_status ql_crew_create(ql_crew **out, ql_comm *comm, const ql_crew_settings *s
     crew->settings = *settings;
     crew->started_s = crew->logged_s = crew->beat_s = ql_clock_s();
     crew->told = true;
+    for (int64_t i = 0; settings->costs != NULL && i < settings->count; ++i) crew->work_left += settings->costs[i];
     (void)pthread_mutex_init(&crew->mutex, NULL);
     (void)pthread_cond_init(&crew->changed, NULL);
     *out = crew;
@@ -337,6 +359,26 @@ const char *ql_crew_reason(const ql_crew *crew)
     return ql_signals_stop() != 0 ? ql_signals_name(ql_signals_stop()) : "";
 }
 
+bool ql_crew_has_messenger(const ql_crew *crew) { return crew->threaded; }
+
+ql_status ql_crew_next(ql_crew *crew, int64_t *position)
+{
+    (void)pthread_mutex_lock(&crew->mutex);
+    crew->wants_next = true;
+    crew->asked_next = crew->granted_next = false;
+    (void)pthread_cond_broadcast(&crew->changed); /* the messenger need not wait out its turn */
+    while (!crew->granted_next && crew->status == QL_OK) {
+        if (!crew->threaded) turn(crew);
+        if (!crew->granted_next) wait_a_turn(crew);
+    }
+    *position = crew->granted_next ? crew->next : -1;
+    crew->wants_next = false;
+    ql_status status = crew->status;
+    if (status != QL_OK) status = ql_error_set(status, __FILE__, __LINE__, "%s", crew->status_text);
+    (void)pthread_mutex_unlock(&crew->mutex);
+    return status;
+}
+
 void ql_crew_stop(ql_crew *crew, const char *reason)
 {
     (void)pthread_mutex_lock(&crew->mutex);
@@ -369,6 +411,7 @@ ql_status ql_crew_gather(ql_crew *crew, const ql_crew_end *mine, ql_crew_end *al
         wait_a_turn(crew);
     }
     for (int rank = 0; crew->members != NULL && rank < crew->comm->size; ++rank) add_end(all, &crew->members[rank].end);
+    if (crew->members != NULL) all->left += crew->settings.count - crew->granted;
     ql_status status = crew->status;
     if (status != QL_OK) status = ql_error_set(status, __FILE__, __LINE__, "%s", crew->status_text);
     (void)pthread_mutex_unlock(&crew->mutex);

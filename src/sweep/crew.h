@@ -5,7 +5,10 @@
  * of the run directory alive and decides that the run stops. Stopping is the same for all whatever its cause (signal to any
  * rank, halt file, time limit, too many failures): the first one to know tells rank 0, rank 0 tells all.
  *
- *   any rank -> 0: state, ask to stop, done          0 -> all: stop, dismissed
+ *   any rank -> 0: state, next mesh please, ask to stop, done          0 -> a rank: take this one; to all: stop, dismissed
+ *
+ * Work is not dealt beforehand: rank 0 keeps a counter into the list of meshes, longest first, and whoever asks gets the next
+ * one (list scheduling: Graham 1969). All ranks have the same list, so a grant is one number.
  *
  * Where MPI offers no MPI_THREAD_MULTIPLE the messenger's turn is taken by ql_crew_should_stop, between steps.
  */
@@ -20,8 +23,7 @@ enum { QL_CREW_TEXT = 160 };
 /* How far a rank is. */
 typedef struct ql_crew_state {
     int64_t finished, failed;    /* meshes in this run, by this rank */
-    int64_t left;                /* not begun */
-    double work_left, work_done; /* floating-point operations, by the method's count */
+    double work_left, work_done; /* of what it was granted; floating-point operations, by the method's count */
     double seconds;              /* since its work began */
     double steps_per_s;          /* of the active mesh */
     int64_t step, steps;         /* of the active mesh */
@@ -30,7 +32,7 @@ typedef struct ql_crew_state {
 
 /* How a rank's work ended, or summed over all. */
 typedef struct ql_crew_end {
-    int64_t finished, failed, left; /* left: not finished, because of the stop */
+    int64_t finished, failed, left; /* left: granted but not finished; in the sum also what nobody was granted */
     ql_status status;               /* an error that is not a single mesh's; the worst of all */
     char text[512];                 /* of that error */
 } ql_crew_end;
@@ -38,6 +40,8 @@ typedef struct ql_crew_end {
 typedef struct ql_crew_settings {
     const char *run_directory;
     const ql_lock *lock;      /* rank 0: kept alive; NULL = none */
+    const double *costs;      /* rank 0: of the meshes on the list, in its order */
+    int64_t count;            /* of meshes on the list */
     int64_t meshes;           /* of the whole run */
     int64_t finished, failed; /* of them before this run */
     int64_t max_failures;     /* 0 = no limit */
@@ -56,6 +60,12 @@ void ql_crew_tell(ql_crew *crew, const ql_crew_state *state);
 /* Whether this rank shall stop now; cheap enough to be asked after every step. Why: ql_crew_reason, "" before. */
 bool ql_crew_should_stop(ql_crew *crew);
 const char *ql_crew_reason(const ql_crew *crew);
+
+/* The next mesh to do, as a position in the list; -1: none, or the run stops. Waits for rank 0's messenger. */
+ql_status ql_crew_next(ql_crew *crew, int64_t *position);
+
+/* Whether any thread may call ql_crew_next (else only the one that created the crew). */
+bool ql_crew_has_messenger(const ql_crew *crew);
 
 /* Asks all ranks to stop. */
 void ql_crew_stop(ql_crew *crew, const char *reason);

@@ -153,7 +153,6 @@ void ql_worker_finish(ql_worker *worker, ql_task *task)
         worker->end.failed += failed;
         worker->state.finished = worker->end.finished;
         worker->state.failed = worker->end.failed;
-        worker->state.left = worker->setup->count - worker->end.finished - worker->end.failed;
         if (failed) worker->state.work_left -= task->work->cost;
         ql_worker_tell(worker);
         (void)pthread_mutex_unlock(&worker->mutex);

@@ -2,6 +2,11 @@
 #include "base/clock.h"
 #include "sweep/worker_private.h"
 
+#include <time.h>
+
+/* Time before the work in hand runs out at which the next mesh is asked for, besides twice what reading one takes. */
+static const double LEAD_S = 0.5;
+
 static ql_status check(ql_task *task)
 {
     ql_topology topology;
@@ -19,9 +24,8 @@ static ql_status check_identity(const ql_task *task)
     return QL_FAIL(IO, "%s changed while the run was starting; run again", task->item->path);
 }
 
-ql_status ql_worker_read(ql_worker *worker, int64_t index, ql_task **out)
+static ql_status read_work(ql_worker *worker, const ql_work *work, ql_task **out)
 {
-    const ql_work *work = &worker->setup->survey->work[index];
     ql_task *task;
     double began = ql_clock_s();
     QL_TRY(ql_task_create(&task, work, &worker->setup->collection->items[work->item], worker->setup->options));
@@ -36,4 +40,54 @@ ql_status ql_worker_read(ql_worker *worker, int64_t index, ql_task **out)
     task->read_seconds = ql_clock_s() - began;
     *out = task;
     return QL_OK;
+}
+
+ql_status ql_worker_read(ql_worker *worker, ql_task **task)
+{
+    int64_t position;
+    *task = NULL;
+    QL_TRY(ql_crew_next(worker->setup->crew, &position));
+    if (position < 0) return QL_OK;
+    const ql_work *work = &worker->setup->survey->work[worker->setup->order[position]];
+    (void)pthread_mutex_lock(&worker->mutex);
+    worker->granted++;
+    worker->state.work_left += work->cost;
+    (void)pthread_mutex_unlock(&worker->mutex);
+    QL_TRY(read_work(worker, work, task));
+    (void)pthread_mutex_lock(&worker->mutex);
+    worker->read_seconds = (*task)->read_seconds;
+    (void)pthread_mutex_unlock(&worker->mutex);
+    return QL_OK;
+}
+
+/* Whether what is in hand keeps the engine busy for longer than getting the next mesh takes. */
+static bool has_enough(ql_worker *worker)
+{
+    (void)pthread_mutex_lock(&worker->mutex);
+    const ql_crew_state *state = &worker->state;
+    bool enough = false;
+    if (worker->granted > worker->end.finished + worker->end.failed) {
+        double pace = state->work_done > 0 ? state->work_done / (ql_clock_s() - worker->started_s) : 0;
+        double left_s = pace > 0 ? state->work_left / pace : LEAD_S + 1;
+        enough = left_s > LEAD_S + 2 * worker->read_seconds;
+    }
+    (void)pthread_mutex_unlock(&worker->mutex);
+    return enough;
+}
+
+void ql_worker_read_ahead(ql_worker *worker)
+{
+    const struct timespec nap = {0, 20 * 1000 * 1000};
+    for (;;) {
+        ql_task *task = NULL;
+        if (!ql_queue_wait_room(&worker->read) || ql_crew_should_stop(worker->setup->crew)) return;
+        if (has_enough(worker)) {
+            (void)nanosleep(&nap, NULL);
+            continue;
+        }
+        ql_status status = ql_worker_read(worker, &task);
+        if (status != QL_OK) ql_worker_break(worker, status);
+        if (task == NULL) return;
+        ql_queue_put(&worker->read, task);
+    }
 }

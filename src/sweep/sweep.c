@@ -28,8 +28,9 @@ typedef struct sweep {
     ql_events events;
     bool events_open;
     ql_crew *crew;
-    int64_t *order, count; /* this rank's work */
-    ql_crew_end end;       /* rank 0: of all */
+    int64_t *order, count; /* what is to do, longest first */
+    double *costs;
+    ql_crew_end end; /* rank 0: of all */
 } sweep;
 
 /* ---- beginning ---- */
@@ -153,11 +154,21 @@ static void announce(const sweep *s)
 
 /* ---- work ---- */
 
+static ql_status list_work(sweep *s)
+{
+    QL_TRY(ql_survey_deal(&s->survey, 0, 1, &s->order, &s->count));
+    QL_TRY(QL_TAKE(s->costs, s->count));
+    for (int64_t i = 0; i < s->count; ++i) s->costs[i] = s->survey.work[s->order[i]].cost;
+    return QL_OK;
+}
+
 static ql_status start_crew(sweep *s)
 {
     const ql_survey *survey = &s->survey;
     ql_crew_settings settings = {.run_directory = s->request->run_directory,
                                  .lock = s->comm->rank == 0 ? &s->lock : NULL,
+                                 .costs = s->costs,
+                                 .count = s->count,
                                  .meshes = survey->count - survey->states[QL_WORK_TWIN],
                                  .finished = survey->states[QL_WORK_FINISHED],
                                  .failed = survey->states[QL_WORK_FAILED],
@@ -175,7 +186,6 @@ static void work(sweep *s, ql_crew_end *mine)
                              .collection = &s->collection,
                              .survey = &s->survey,
                              .order = s->order,
-                             .count = s->count,
                              .events = &s->events,
                              .crew = s->crew,
                              .ranks = s->comm->size,
@@ -230,6 +240,7 @@ static void release(sweep *s)
     ql_survey_destroy(&s->survey);
     ql_collection_destroy(&s->collection);
     ql_free(s->order);
+    ql_free(s->costs);
 }
 
 /* Up to where all ranks still go in step. */
@@ -261,7 +272,7 @@ static ql_status run(sweep *s)
     announce(s);
     ql_status status = s->comm->rank == 0 ? drop_outdated_failures(s) : QL_OK;
     if (status == QL_OK) status = open_events(s);
-    if (status == QL_OK) status = ql_survey_deal(&s->survey, s->comm->rank, s->comm->size, &s->order, &s->count);
+    if (status == QL_OK) status = list_work(s);
     QL_TRY(ql_comm_agree(s->comm, status));
     QL_TRY(ql_comm_agree(s->comm, start_crew(s)));
     work(s, &mine);

@@ -232,15 +232,7 @@ static bool may_begin(ql_worker *worker)
 static void *run_reader(void *context)
 {
     ql_worker *worker = context;
-    for (int64_t i = 0; i < worker->setup->count; ++i) {
-        ql_task *task = NULL;
-        if (!ql_queue_wait_room(&worker->read) || ql_crew_should_stop(worker->setup->crew)) break;
-        if (ql_worker_read(worker, worker->setup->order[i], &task) != QL_OK) {
-            ql_worker_break(worker, QL_STATUS_NO_MEMORY);
-            break;
-        }
-        ql_queue_put(&worker->read, task);
-    }
+    ql_worker_read_ahead(worker);
     ql_queue_close(&worker->read);
     return NULL;
 }
@@ -266,22 +258,23 @@ static bool start_thread(pthread_t *thread, void *(*run)(void *), ql_worker *wor
     return false;
 }
 
-/* Next task: from the reader's queue, or read here when nothing is read ahead. */
-static ql_task *next_task(ql_worker *worker, bool ahead, int64_t *at)
+/* Next task: from the reader's queue, or read here when nothing is read ahead. NULL: no more. */
+static ql_task *next_task(ql_worker *worker, bool ahead)
 {
     ql_task *task = NULL;
-    if (ahead) return ql_queue_take(&worker->read);
-    if (*at == worker->setup->count) return NULL;
-    if (ql_worker_read(worker, worker->setup->order[(*at)++], &task) == QL_OK) return task;
-    ql_worker_break(worker, QL_STATUS_NO_MEMORY);
-    return NULL;
+    if (ahead) {
+        task = ql_queue_take(&worker->read);
+    } else {
+        ql_status status = ql_worker_read(worker, &task);
+        if (status != QL_OK) ql_worker_break(worker, status);
+    }
+    return task;
 }
 
 static void train_all(ql_worker *worker, bool ahead)
 {
-    int64_t at = 0;
     while (may_begin(worker)) {
-        ql_task *task = next_task(worker, ahead, &at);
+        ql_task *task = next_task(worker, ahead);
         if (task == NULL) break;
         ql_status status = QL_OK;
         if (task->stage == NULL && may_begin(worker))
@@ -301,7 +294,7 @@ static void train_all(ql_worker *worker, bool ahead)
 static void run_threads(ql_worker *worker)
 {
     pthread_t reader, finisher;
-    int64_t ahead = worker->setup->options->sweep.prefetch;
+    int64_t ahead = ql_crew_has_messenger(worker->setup->crew) ? worker->setup->options->sweep.prefetch : 0;
     ql_queue_create(&worker->read, ahead < 1 ? 1 : ahead > QL_QUEUE_MAX ? QL_QUEUE_MAX : (int)ahead);
     ql_queue_create(&worker->trained, 1);
     bool finishing = start_thread(&finisher, run_finisher, worker);
@@ -319,11 +312,9 @@ void ql_worker_run(const ql_worker_setup *setup, ql_crew_end *end)
 {
     ql_worker worker = {.setup = setup, .started_s = ql_clock_s()};
     (void)pthread_mutex_init(&worker.mutex, NULL);
-    for (int64_t i = 0; i < setup->count; ++i) worker.state.work_left += setup->survey->work[setup->order[i]].cost;
-    worker.state.left = setup->count;
-    if (setup->count > 0) run_threads(&worker);
+    run_threads(&worker);
     (void)pthread_mutex_lock(&worker.mutex);
-    worker.end.left = setup->count - worker.end.finished - worker.end.failed;
+    worker.end.left = worker.granted - worker.end.finished - worker.end.failed;
     worker.state.work_left = 0;
     ql_worker_tell(&worker);
     *end = worker.end;

@@ -14,8 +14,7 @@ typedef struct ql_worker_setup {
     const ql_engine_class *engine;
     const ql_collection *collection;
     const ql_survey *survey;
-    const int64_t *order; /* indices into the survey's work, in the order to do them */
-    int64_t count;
+    const int64_t *order; /* the list that the crew grants from: indices into the survey's work */
     ql_events *events;
     ql_crew *crew;
     int ranks;

@@ -10,9 +10,11 @@
 typedef struct ql_worker {
     const ql_worker_setup *setup;
     ql_queue read, trained;
-    pthread_mutex_t mutex; /* of state and end */
+    pthread_mutex_t mutex; /* of the next four */
     ql_crew_state state;
     ql_crew_end end;
+    int64_t granted;     /* meshes taken on so far */
+    double read_seconds; /* of the last one */
     double started_s;
     /* training thread only */
     ql_task *current;
@@ -20,8 +22,12 @@ typedef struct ql_worker {
     bool going;
 } ql_worker;
 
-/* Stage 1: a new task for this work, read and checked (or failed). */
-ql_status ql_worker_read(ql_worker *worker, int64_t index, ql_task **task);
+/* Stage 1: the next mesh from the crew as a new task, read and checked (or failed). NULL: no more. */
+ql_status ql_worker_read(ql_worker *worker, ql_task **task);
+
+/* Stage 1 ahead of the training, until there is no more: a mesh is taken on only when the ones in hand will soon be done, so
+ * that no rank holds back work that another one could do now. */
+void ql_worker_read_ahead(ql_worker *worker);
 
 /* Stage 3: quads, result file, record of the failure; takes the task over. */
 void ql_worker_finish(ql_worker *worker, ql_task *task);
