@@ -32,10 +32,11 @@ export OMPI_MCA_btl_vader_single_copy_mechanism=none OMP_WAIT_POLICY=passive
 launch="mpirun -n 2"
 "$quadloom" doctor | grep -q '^  mpi  *not built in' && launch=
 
-say "Training: $launch quadloom run $demo/meshes -o $demo/run --preset quick --set train.steps=100"
+say "Training: $launch quadloom run $demo/meshes -o $demo/run --preset quick --set train.steps=100 --set quads.enabled=true ..."
 rm -rf "$demo/run"
 # shellcheck disable=SC2086 # words
-$launch "$quadloom" run "$demo/meshes" -o "$demo/run" --preset quick --set train.steps=100 --set log.interval_s=10
+$launch "$quadloom" run "$demo/meshes" -o "$demo/run" --preset quick --set train.steps=100 \
+    --set quads.enabled=true --set quads.target=1000 --set log.interval_s=10
 
 say "Checking every byte and number of the results"
 "$quadloom" verify "$demo/run"
@@ -45,6 +46,7 @@ cat <<END
 Table of the meshes      $demo/run/summary.csv
 A result (HDF5)          $(ls "$demo"/run/meshes/double-torus-*.h5)
   opens in ParaView 5.10+ as it is: choose the VTKHDF reader, colour by theta, glyphs along alpha and beta
+Quad meshes              $demo/run/quads/*.obj
 Field as lines to look at in any mesh viewer:
   build/release/bin/quadloom export $(ls "$demo"/run/meshes/double-torus-*.h5) --what field --format obj -o field.obj
 What every option means  build/release/bin/quadloom options

@@ -95,33 +95,42 @@ static ql_status describe(ql_worker *worker, const ql_task *task, ql_provenance 
     return ql_provenance_real(provenance, "read_seconds", task->read_seconds);
 }
 
-static ql_status write_result(ql_worker *worker, const ql_task *task)
+ql_status ql_worker_write_result(ql_worker *worker, const ql_task *task, const ql_quad_result *quads, const char *path)
 {
-    char path[QL_PATH_SIZE];
     ql_provenance provenance = {0};
-    QL_TRY(ql_rundir_path(path, worker->setup->run_directory, QL_RUN_RESULT, task->work->id));
     ql_status status = describe(worker, task, &provenance);
     ql_result_content content = {.id = task->work->id,
                                  .mesh = &task->mesh,
                                  .train = &task->result,
                                  .options = &task->options,
+                                 .quads = quads,
                                  .provenance = &provenance,
                                  .options_hash = ql_train_options_hash(&task->options, worker->setup->engine->name),
-                                 .attempts = task->attempt.number};
+                                 .attempts = task->attempt.number > 0 ? task->attempt.number : 1};
     if (status == QL_OK) status = ql_result_write(path, &content);
     ql_provenance_destroy(&provenance);
     return status;
 }
 
-/* The result first, then what it makes superfluous: a death in between leaves something to sweep, nothing to miss. */
-static ql_status finish_trained(ql_worker *worker, const ql_task *task)
+/* The result first, then what it makes superfluous: a death in between leaves something to sweep, nothing to miss. A mesh
+ * whose quads failed keeps its field. */
+static ql_status finish_trained(ql_worker *worker, ql_task *task)
 {
     const char *run = worker->setup->run_directory;
-    char checkpoint[QL_PATH_SIZE];
-    QL_TRY(write_result(worker, task));
-    QL_TRY(ql_rundir_path(checkpoint, run, QL_RUN_CHECKPOINT, task->work->id));
-    QL_TRY(ql_checkpoint_remove(checkpoint));
+    char path[QL_PATH_SIZE];
+    ql_quad_result quads = {0};
+    bool wanted = task->options.quads.enabled;
+    ql_status status = wanted ? ql_worker_make_quads(worker, task, &quads) : QL_OK;
+    if (status == QL_OK) status = ql_rundir_path(path, run, QL_RUN_RESULT, task->work->id);
+    if (status == QL_OK)
+        status = ql_worker_write_result(worker, task, wanted && task->stage == NULL ? &quads : NULL, path);
+    ql_quad_result_destroy(&quads);
+    QL_TRY(status);
+    QL_TRY(ql_rundir_path(path, run, QL_RUN_CHECKPOINT, task->work->id));
+    QL_TRY(ql_checkpoint_remove(path));
+    QL_TRY(ql_worker_forget_trained(worker, task));
     QL_TRY(ql_attempt_over(&task->attempt, run));
+    if (task->stage != NULL) return QL_OK;
     QL_TRY(ql_failure_remove(run, task->work->id));
     ql_event event = {.type = QL_EVENT_mesh_end, .step = task->result.steps, .seconds = task->result.train_seconds};
     ql_worker_event(worker, &event, task);
@@ -135,27 +144,44 @@ static ql_status finish(ql_worker *worker, ql_task *task)
 {
     if (task->stage == NULL) {
         ql_status status = finish_trained(worker, task);
-        if (status == QL_OK || concerns_run(status)) return status;
-        ql_task_fail(task, status, "store");
+        if (status != QL_OK && concerns_run(status)) return status;
+        if (status != QL_OK) ql_task_fail(task, status, "store");
     }
-    return finish_failed(worker, task);
+    return task->stage != NULL ? finish_failed(worker, task) : QL_OK;
+}
+
+/* Extraction can take its time; when the run stops, what is not begun waits for the next start. */
+static bool must_wait(const ql_worker *worker, const ql_task *task)
+{
+    return task->stage == NULL && task->options.quads.enabled && ql_crew_should_stop(worker->setup->crew);
+}
+
+static ql_status put_off(ql_worker *worker, const ql_task *task)
+{
+    QL_TRY(ql_worker_save_trained(worker, task));
+    return ql_attempt_over(&task->attempt, worker->setup->run_directory);
+}
+
+static void count(ql_worker *worker, const ql_task *task)
+{
+    bool failed = task->stage != NULL;
+    (void)pthread_mutex_lock(&worker->mutex);
+    worker->end.finished += !failed;
+    worker->end.failed += failed;
+    worker->state.finished = worker->end.finished;
+    worker->state.failed = worker->end.failed;
+    if (failed && task->step == 0) worker->state.work_left -= task->work->cost;
+    ql_worker_tell(worker);
+    (void)pthread_mutex_unlock(&worker->mutex);
 }
 
 void ql_worker_finish(ql_worker *worker, ql_task *task)
 {
-    ql_status status = finish(worker, task);
-    bool failed = task->stage != NULL;
-    if (status != QL_OK) {
+    bool wait = must_wait(worker, task);
+    ql_status status = wait ? put_off(worker, task) : finish(worker, task);
+    if (status != QL_OK)
         ql_worker_break(worker, QL_CHAIN(status, "%s", task->work->id));
-    } else {
-        (void)pthread_mutex_lock(&worker->mutex);
-        worker->end.finished += !failed;
-        worker->end.failed += failed;
-        worker->state.finished = worker->end.finished;
-        worker->state.failed = worker->end.failed;
-        if (failed) worker->state.work_left -= task->work->cost;
-        ql_worker_tell(worker);
-        (void)pthread_mutex_unlock(&worker->mutex);
-    }
+    else if (!wait)
+        count(worker, task);
     ql_task_destroy(task);
 }

@@ -95,14 +95,14 @@ static ql_status print_failures(FILE *out, const char *run_directory, const ql_s
     QL_TRY(QL_TAKE(failure, 1));
     for (int64_t i = 0; i < count; ++i) {
         char path[QL_PATH_SIZE];
-        if (strcmp(rows[i].status, "failed") != 0 || !is_listed(ids, id_count, rows[i].mesh)) continue;
+        if (!is_listed(ids, id_count, rows[i].mesh)) continue;
+        if (ql_rundir_path(path, run_directory, QL_RUN_FAILURE, rows[i].mesh) != QL_OK || !ql_path_exists(path) ||
+            ql_failure_read(failure, path) != QL_OK)
+            continue;
         if (shown++ == FAILURES_SHOWN) {
             (void)fprintf(out, "  and more in %s/failures/\n", run_directory);
             break;
         }
-        if (ql_rundir_path(path, run_directory, QL_RUN_FAILURE, rows[i].mesh) != QL_OK ||
-            ql_failure_read(failure, path) != QL_OK)
-            continue;
         (void)fprintf(out, "%s  %s (%s)\n    %s\n    what to do: %s\n", shown == 1 ? "\nFailed:\n" : "", failure->input,
                       failure->stage, failure->reason, failure->remedy);
     }
@@ -111,7 +111,7 @@ static ql_status print_failures(FILE *out, const char *run_directory, const ql_s
 }
 
 static void print_places(FILE *out, const ql_survey *survey, const char *run_directory, const ql_crew_end *end,
-                         const char *stop_reason, double seconds)
+                         const char *stop_reason, double seconds, bool quads)
 {
     char time[QL_DURATION_SIZE];
     (void)fprintf(out, "\n%lld of %lld %s finished, %lld failed, %lld left; %s",
@@ -124,13 +124,14 @@ static void print_places(FILE *out, const ql_survey *survey, const char *run_dir
                   "\nResults   %s/meshes/*.h5 (HDF5; open them in ParaView or with h5py)\n"
                   "Table     %s/summary.csv, %s/index.h5\n",
                   run_directory, run_directory, run_directory);
+    if (quads) (void)fprintf(out, "Quads     %s/quads/*.obj\n", run_directory);
     if (survey->states[QL_WORK_FAILED] + end->failed > 0)
         (void)fprintf(out, "Failures  %s/failures/*.json\n", run_directory);
     if (end->left > 0) (void)fprintf(out, "Run the same command again to go on where this one stopped.\n");
 }
 
 ql_status ql_report_end(FILE *out, const ql_survey *survey, const char *run_directory, const ql_crew_end *end,
-                        const char *stop_reason, double seconds)
+                        const char *stop_reason, double seconds, bool quads)
 {
     ql_summary *rows = NULL;
     const char **ids = NULL;
@@ -142,7 +143,7 @@ ql_status ql_report_end(FILE *out, const ql_survey *survey, const char *run_dire
         qsort(ids, (size_t)survey->count, sizeof *ids, compare_texts);
         print_rows(out, rows, count, ids, survey->count);
         status = print_failures(out, run_directory, rows, count, ids, survey->count);
-        print_places(out, survey, run_directory, end, stop_reason, seconds);
+        print_places(out, survey, run_directory, end, stop_reason, seconds, quads);
     }
     ql_free(ids);
     ql_free(rows);

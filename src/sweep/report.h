@@ -13,6 +13,6 @@ ql_status ql_report_plan(FILE *out, const ql_survey *survey, const ql_collection
 
 /* Meshes of this run with their results, what failed and what to do, where everything lies. */
 ql_status ql_report_end(FILE *out, const ql_survey *survey, const char *run_directory, const ql_crew_end *end,
-                        const char *stop_reason, double seconds);
+                        const char *stop_reason, double seconds, bool quads);
 
 #endif

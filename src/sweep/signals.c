@@ -16,6 +16,8 @@ enum { STOPS = sizeof stops / sizeof stops[0], FATALS = sizeof fatals / sizeof f
 
 static volatile sig_atomic_t stop_signal, has_mark;
 static char mark[QL_PATH_SIZE];
+static _Thread_local volatile sig_atomic_t has_thread_mark;
+static _Thread_local char thread_mark[QL_PATH_SIZE];
 static char fatal_stack[STACK]; /* a stack overflow leaves no room for its own handler */
 static struct sigaction before[STOPS + FATALS];
 
@@ -33,8 +35,8 @@ static void on_stop(int number)
 /* SA_RESETHAND: returning repeats the fault with the default action, so the system reports the right death. */
 static void on_fatal(int number)
 {
-    if (has_mark != 0) {
-        int file = open(mark, O_CREAT | O_WRONLY | O_CLOEXEC, 0666);
+    if (has_mark != 0 || has_thread_mark != 0) {
+        int file = open(has_thread_mark != 0 ? thread_mark : mark, O_CREAT | O_WRONLY | O_CLOEXEC, 0666);
         if (file >= 0) (void)close(file);
     }
     (void)raise(number);
@@ -85,4 +87,12 @@ void ql_signals_set_mark(const char *path)
     if (path == NULL || path[0] == '\0' || strlen(path) >= sizeof mark) return;
     (void)strcpy(mark, path);
     has_mark = 1;
+}
+
+void ql_signals_set_thread_mark(const char *path)
+{
+    has_thread_mark = 0;
+    if (path == NULL || path[0] == '\0' || strlen(path) >= sizeof thread_mark) return;
+    (void)strcpy(thread_mark, path);
+    has_thread_mark = 1;
 }

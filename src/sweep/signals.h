@@ -17,4 +17,7 @@ const char *ql_signals_name(int signal);
 /* The file to create when this process crashes; NULL or "" = none. Longer than a path: none. */
 void ql_signals_set_mark(const char *path);
 
+/* The same for crashes in the calling thread, which goes before the other. */
+void ql_signals_set_thread_mark(const char *path);
+
 #endif

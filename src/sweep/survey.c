@@ -52,7 +52,7 @@ static void identify(ql_work *work, const ql_collection_item *item)
 }
 
 /* Whether a finished mesh was made with the options of now; the row tells which engine made it. */
-static ql_status check_finished(const ql_work *work, const char *path, const ql_options *options)
+static ql_status check_finished(const char *path, const ql_options *options)
 {
     ql_summary *row;
     char hash[32];
@@ -68,7 +68,6 @@ static ql_status check_finished(const ql_work *work, const char *path, const ql_
     } else {
         status = QL_OK; /* damaged: `verify` tells; not a reason to stop */
     }
-    (void)work;
     ql_free(row);
     return status;
 }
@@ -81,7 +80,8 @@ static bool will_fail_again(const char *run_directory, const ql_work *work)
     bool again = false;
     if (failure != NULL && ql_rundir_path(path, run_directory, QL_RUN_FAILURE, work->id) == QL_OK &&
         ql_path_exists(path) && ql_failure_read(failure, path) == QL_OK)
-        again = strcmp(failure->stage, "process") == 0 || failure->status == QL_STATUS_NUMERIC;
+        again = strcmp(failure->stage, "process") == 0 || strcmp(failure->stage, "quads") == 0 ||
+                failure->status == QL_STATUS_NUMERIC;
     ql_free(failure);
     return again;
 }
@@ -90,14 +90,15 @@ static ql_status compare_with_run(ql_work *work, const char *run_directory, cons
 {
     char path[QL_PATH_SIZE];
     ql_checkpoint_head head;
-    QL_TRY(ql_rundir_path(path, run_directory, QL_RUN_RESULT, work->id));
-    if (work->faces > 0 && ql_path_exists(path)) {
-        work->state = QL_WORK_FINISHED;
-        return check_finished(work, path, options);
-    }
-    if (!retry && work->faces > 0 && will_fail_again(run_directory, work)) {
+    bool again = work->faces > 0 && will_fail_again(run_directory, work);
+    if (again && !retry) {
         work->state = QL_WORK_FAILED;
         return QL_OK;
+    }
+    QL_TRY(ql_rundir_path(path, run_directory, QL_RUN_RESULT, work->id));
+    if (work->faces > 0 && !again && ql_path_exists(path)) {
+        work->state = QL_WORK_FINISHED;
+        return check_finished(path, options);
     }
     QL_TRY(ql_rundir_path(path, run_directory, QL_RUN_CHECKPOINT, work->id));
     if (work->faces > 0 && ql_checkpoint_exists(path) && ql_checkpoint_read_head(&head, path) == QL_OK)

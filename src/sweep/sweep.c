@@ -216,7 +216,7 @@ static ql_status conclude(sweep *s)
     ql_status status = ql_rundir_write_summary(s->request->run_directory);
     if (status == QL_OK)
         status = ql_report_end(s->out, &s->survey, s->request->run_directory, &s->end, ql_crew_reason(s->crew),
-                               ql_clock_s() - s->request->started_s);
+                               ql_clock_s() - s->request->started_s, s->options.quads.enabled);
     if (s->end.status != QL_OK) return ql_error_set(s->end.status, __FILE__, __LINE__, "%s", s->end.text);
     return status != QL_OK ? status : result;
 }

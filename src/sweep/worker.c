@@ -203,6 +203,7 @@ static ql_status train(ql_worker *worker, ql_task *task)
     ql_snapshot snapshot;
     worker->current = task;
     worker->going = false;
+    if (ql_worker_find_trained(worker, task)) return QL_OK;
     ql_status status = find_snapshot(worker, task, &snapshot);
     if (status == QL_OK)
         status = ql_attempt_begin(&task->attempt, run, task->work->id, task->mesh.face_count,

@@ -2,6 +2,7 @@
 #ifndef QL_SWEEP_WORKER_PRIVATE_H
 #define QL_SWEEP_WORKER_PRIVATE_H
 
+#include "quad/quad.h"
 #include "sweep/task.h"
 #include "sweep/worker.h"
 
@@ -31,6 +32,19 @@ void ql_worker_read_ahead(ql_worker *worker);
 
 /* Stage 3: quads, result file, record of the failure; takes the task over. */
 void ql_worker_finish(ql_worker *worker, ql_task *task);
+
+/* Writes the result file with quads (NULL: without). */
+ql_status ql_worker_write_result(ql_worker *worker, const ql_task *task, const ql_quad_result *quads, const char *path);
+
+/* Quads of a trained task, also as RUN_DIR/quads/ID.obj. What is the mesh's own fault ends up in the task (stage quads). */
+ql_status ql_worker_make_quads(ql_worker *worker, ql_task *task, ql_quad_result *quads);
+
+/* Keeps a trained field whose quads are still to come. */
+ql_status ql_worker_save_trained(ql_worker *worker, const ql_task *task);
+
+/* Whether an earlier start trained this mesh and only its quads are missing; then its field is in the task. */
+bool ql_worker_find_trained(const ql_worker *worker, ql_task *task);
+ql_status ql_worker_forget_trained(const ql_worker *worker, const ql_task *task);
 
 /* An error that concerns the whole run: stops it. */
 void ql_worker_break(ql_worker *worker, ql_status status);

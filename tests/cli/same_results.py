@@ -1,4 +1,4 @@
-"""same_results.py A B [ID]...: the meshes of two run directories have the same bytes in /field and /model.
+"""same_results.py A B [ID]...: the meshes of two run directories have the same bytes in /field, /model and /quads.
 With IDs only those (names without hash suffice); otherwise both must hold the same meshes."""
 import pathlib
 import sys
@@ -9,7 +9,7 @@ import h5py
 def datasets(path):
     found = {}
     with h5py.File(path, "r") as file:
-        for part in ("field", "model"):
+        for part in {"field", "model", "quads"} & set(file):
             file[part].visititems(
                 lambda name, item, part=part: found.update({f"{part}/{name}": (item.dtype, item.shape, item[()].tobytes())})
                 if isinstance(item, h5py.Dataset)

@@ -112,6 +112,14 @@ quadloom run in/ball.obj in/sheet.off -o collected $FEW
 expect_code 2
 expect_err "was made with other options for this mesh"
 
+# quads behind the training
+quadloom run in/ball.obj in/sheet.off -o quads $FEW --set quads.enabled=true --set quads.target=60
+expect_code 0
+expect_out "quads/*.obj"
+expect "two quad meshes" test "$(ls quads/quads/*.obj | wc -l)" -eq 2
+quadloom verify quads
+expect_code 0
+
 quadloom halt out
 expect_code 0
 expect_out "No run is active"

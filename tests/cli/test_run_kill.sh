@@ -8,7 +8,7 @@ need_mpi
 make_meshes
 cd "$WORK" || exit 1
 KILLS=${QL_TEST_KILLS:-20}
-SAFE="$FEW --set train.checkpoint_every_s=0.2"
+SAFE="$FEW --set train.checkpoint_every_s=0.2 --set quads.enabled=true --set quads.target=100"
 
 on 1 run in -o whole $SAFE
 expect_code 0
