@@ -393,6 +393,8 @@ static void add_end(ql_crew_end *sum, const ql_crew_end *one)
     sum->finished += one->finished;
     sum->failed += one->failed;
     sum->left += one->left;
+    sum->train_s += one->train_s;
+    if (one->wall_s > sum->wall_s) sum->wall_s = one->wall_s;
     if (one->status <= sum->status) return;
     sum->status = one->status;
     (void)snprintf(sum->text, sizeof sum->text, "%s", one->text);

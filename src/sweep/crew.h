@@ -33,6 +33,8 @@ typedef struct ql_crew_state {
 /* How a rank's work ended, or summed over all. */
 typedef struct ql_crew_end {
     int64_t finished, failed, left; /* left: granted but not finished; in the sum also what nobody was granted */
+    double train_s;                 /* spent in trainings */
+    double wall_s;                  /* from the first mesh to the end of the work; in the sum the longest */
     ql_status status;               /* an error that is not a single mesh's; the worst of all */
     char text[512];                 /* of that error */
 } ql_crew_end;

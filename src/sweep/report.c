@@ -110,40 +110,53 @@ static ql_status print_failures(FILE *out, const char *run_directory, const ql_s
     return QL_OK;
 }
 
-static void print_places(FILE *out, const ql_survey *survey, const char *run_directory, const ql_crew_end *end,
-                         const char *stop_reason, double seconds, bool quads)
+/* Share of all ranks' time that went into trainings. */
+static void print_use(FILE *out, const ql_report_facts *facts)
 {
-    char time[QL_DURATION_SIZE];
-    (void)fprintf(out, "\n%lld of %lld %s finished, %lld failed, %lld left; %s",
-                  (long long)(survey->states[QL_WORK_FINISHED] + end->finished),
-                  (long long)(survey->count - survey->states[QL_WORK_TWIN]), plural(survey->count, "mesh", "meshes"),
-                  (long long)(survey->states[QL_WORK_FAILED] + end->failed), (long long)end->left,
-                  ql_clock_duration(time, seconds));
-    if (end->left > 0 && stop_reason[0] != '\0') (void)fprintf(out, "; stopped: %s", stop_reason);
-    (void)fprintf(out,
-                  "\nResults   %s/meshes/*.h5 (HDF5; open them in ParaView or with h5py)\n"
-                  "Table     %s/summary.csv, %s/index.h5\n",
-                  run_directory, run_directory, run_directory);
-    if (quads) (void)fprintf(out, "Quads     %s/quads/*.obj\n", run_directory);
-    if (survey->states[QL_WORK_FAILED] + end->failed > 0)
-        (void)fprintf(out, "Failures  %s/failures/*.json\n", run_directory);
-    if (end->left > 0) (void)fprintf(out, "Run the same command again to go on where this one stopped.\n");
+    char train[QL_DURATION_SIZE], wall[QL_DURATION_SIZE];
+    const ql_crew_end *end = facts->end;
+    if (!(end->wall_s > 0) || end->train_s <= 0) return;
+    (void)fprintf(out, "Training took %s on %d %s in %s: %.0f %% of their time\n",
+                  ql_clock_duration(train, end->train_s), facts->ranks, plural(facts->ranks, "rank", "ranks"),
+                  ql_clock_duration(wall, end->wall_s), 100 * end->train_s / (facts->ranks * end->wall_s));
 }
 
-ql_status ql_report_end(FILE *out, const ql_survey *survey, const char *run_directory, const ql_crew_end *end,
-                        const char *stop_reason, double seconds, bool quads)
+static void print_places(FILE *out, const ql_report_facts *facts)
 {
+    char time[QL_DURATION_SIZE];
+    const int64_t *states = facts->survey->states;
+    const char *run = facts->run_directory;
+    int64_t failed = states[QL_WORK_FAILED] + facts->end->failed, meshes = facts->survey->count - states[QL_WORK_TWIN];
+    (void)fprintf(out, "\n%lld of %lld %s finished, %lld failed, %lld left; %s",
+                  (long long)(states[QL_WORK_FINISHED] + facts->end->finished), (long long)meshes,
+                  plural(meshes, "mesh", "meshes"), (long long)failed, (long long)facts->end->left,
+                  ql_clock_duration(time, facts->seconds));
+    if (facts->end->left > 0 && facts->stop_reason[0] != '\0') (void)fprintf(out, "; stopped: %s", facts->stop_reason);
+    (void)fprintf(out, "\n");
+    print_use(out, facts);
+    (void)fprintf(out,
+                  "Results   %s/meshes/*.h5 (HDF5; open them in ParaView or with h5py)\n"
+                  "Table     %s/summary.csv, %s/index.h5\n",
+                  run, run, run);
+    if (facts->quads) (void)fprintf(out, "Quads     %s/quads/*.obj\n", run);
+    if (failed > 0) (void)fprintf(out, "Failures  %s/failures/*.json\n", run);
+    if (facts->end->left > 0) (void)fprintf(out, "Run the same command again to go on where this one stopped.\n");
+}
+
+ql_status ql_report_end(FILE *out, const ql_report_facts *facts)
+{
+    const ql_survey *survey = facts->survey;
     ql_summary *rows = NULL;
     const char **ids = NULL;
     int64_t count = 0;
-    ql_status status = ql_rundir_rows(run_directory, &rows, &count);
+    ql_status status = ql_rundir_rows(facts->run_directory, &rows, &count);
     if (status == QL_OK) status = QL_TAKE(ids, survey->count);
     if (status == QL_OK) {
         for (int64_t i = 0; i < survey->count; ++i) ids[i] = survey->work[i].id;
         qsort(ids, (size_t)survey->count, sizeof *ids, compare_texts);
         print_rows(out, rows, count, ids, survey->count);
-        status = print_failures(out, run_directory, rows, count, ids, survey->count);
-        print_places(out, survey, run_directory, end, stop_reason, seconds, quads);
+        status = print_failures(out, facts->run_directory, rows, count, ids, survey->count);
+        print_places(out, facts);
     }
     ql_free(ids);
     ql_free(rows);

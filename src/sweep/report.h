@@ -11,8 +11,18 @@
 ql_status ql_report_plan(FILE *out, const ql_survey *survey, const ql_collection *collection, int ranks,
                          const char *run_directory);
 
+/* What the end of a run is made of. */
+typedef struct ql_report_facts {
+    const ql_survey *survey;
+    const char *run_directory;
+    const ql_crew_end *end;
+    const char *stop_reason; /* "" when it did not stop early */
+    double seconds;          /* of the whole job */
+    int ranks;
+    bool quads;
+} ql_report_facts;
+
 /* Meshes of this run with their results, what failed and what to do, where everything lies. */
-ql_status ql_report_end(FILE *out, const ql_survey *survey, const char *run_directory, const ql_crew_end *end,
-                        const char *stop_reason, double seconds, bool quads);
+ql_status ql_report_end(FILE *out, const ql_report_facts *facts);
 
 #endif

@@ -214,9 +214,14 @@ static ql_status conclude(sweep *s)
     ql_log_live(NULL);
     ql_status result = outcome(s);
     ql_status status = ql_rundir_write_summary(s->request->run_directory);
-    if (status == QL_OK)
-        status = ql_report_end(s->out, &s->survey, s->request->run_directory, &s->end, ql_crew_reason(s->crew),
-                               ql_clock_s() - s->request->started_s, s->options.quads.enabled);
+    ql_report_facts facts = {.survey = &s->survey,
+                             .run_directory = s->request->run_directory,
+                             .end = &s->end,
+                             .stop_reason = ql_crew_reason(s->crew),
+                             .seconds = ql_clock_s() - s->request->started_s,
+                             .ranks = s->comm->size,
+                             .quads = s->options.quads.enabled};
+    if (status == QL_OK) status = ql_report_end(s->out, &facts);
     if (s->end.status != QL_OK) return ql_error_set(s->end.status, __FILE__, __LINE__, "%s", s->end.text);
     return status != QL_OK ? status : result;
 }

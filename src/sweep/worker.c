@@ -189,8 +189,10 @@ static ql_status train_with(ql_worker *worker, ql_task *task, const ql_snapshot 
     ql_train_job job = {&task->mesh, &task->options, worker->setup->engine};
     note_start(worker, task, snapshot->step > 0 ? snapshot->step : 0);
     ql_signals_set_mark(task->attempt.mark);
+    double began = ql_clock_s();
     ql_status status = ql_train_mesh(&task->result, &job, snapshot->step >= 0 ? snapshot : NULL, &callbacks);
     ql_signals_set_mark(NULL);
+    worker->train_s += ql_clock_s() - began;
     note_stop(worker);
     return status;
 }
@@ -316,6 +318,8 @@ void ql_worker_run(const ql_worker_setup *setup, ql_crew_end *end)
     run_threads(&worker);
     (void)pthread_mutex_lock(&worker.mutex);
     worker.end.left = worker.granted - worker.end.finished - worker.end.failed;
+    worker.end.train_s = worker.train_s;
+    worker.end.wall_s = ql_clock_s() - worker.started_s;
     worker.state.work_left = 0;
     ql_worker_tell(&worker);
     *end = worker.end;

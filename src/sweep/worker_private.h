@@ -19,6 +19,7 @@ typedef struct ql_worker {
     double started_s;
     /* training thread only */
     ql_task *current;
+    double train_s;                                           /* sum over its meshes */
     double step_s, write_s, last_checkpoint_s, last_sample_s; /* newest step and checkpoint; when */
     bool going;
 } ql_worker;
