@@ -25,6 +25,7 @@ typedef enum ql_exit {
 #endif
 #define QL_COMMAND_LIST(X)                                                                                             \
     X(run, "INPUT... -o RUN_DIR [-c FILE.yaml] [--set KEY=VALUE]...", "train every mesh of a collection")              \
+    X(plan, "INPUT... [-o RUN_DIR] [-c FILE.yaml] [--ranks N]", "predict how long a collection takes")                 \
     X(status, "RUN_DIR [--json] [--watch]", "show how far a run is, what it does, what failed")                        \
     X(halt, "RUN_DIR", "ask a running sweep to checkpoint and stop")                                                   \
     X(verify, "RUN_DIR | RESULT.h5...", "check every byte and number of finished results and checkpoints")             \

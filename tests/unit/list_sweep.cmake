@@ -1,2 +1,3 @@
 ql_unit_test(test_sweep_collection)
 ql_unit_test(test_sweep_lock)
+ql_unit_test(test_sweep_plan)
