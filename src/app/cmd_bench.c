@@ -36,8 +36,11 @@ typedef struct bench_job {
     int64_t memory;
 } bench_job;
 
+enum { STAGES_MOST = 16 };
+
 typedef struct bench_times {
-    double *step, *peak; /* per step */
+    double warm[STAGES_MOST]; /* seconds of each stage before the timed steps */
+    double *step, *peak;      /* per step */
     double median, least, cpu, peak_gflops, gflop;
     uint64_t checksum;
 } bench_times;
@@ -105,6 +108,25 @@ static ql_status checksum(const bench_job *job, uint64_t *sum)
     return QL_OK;
 }
 
+/* Seconds per timed step of each stage; returns how many there are. */
+static int stages_of(const bench_job *job, const bench_times *times, int64_t steps, const char *const **names,
+                     double per_step[STAGES_MOST])
+{
+    const double *seconds;
+    if (job->kind->stages == NULL) return 0;
+    const int count = job->kind->stages(job->engine, names, &seconds);
+    for (int s = 0; s < count && s < STAGES_MOST; ++s) per_step[s] = (seconds[s] - times->warm[s]) / (double)steps;
+    return count < STAGES_MOST ? count : STAGES_MOST;
+}
+
+static void keep_warm(const bench_job *job, bench_times *times)
+{
+    const char *const *names;
+    const double *seconds;
+    const int count = job->kind->stages != NULL ? job->kind->stages(job->engine, &names, &seconds) : 0;
+    for (int s = 0; s < count && s < STAGES_MOST; ++s) times->warm[s] = seconds[s];
+}
+
 /* One step to warm up, then `steps` timed ones, the peak measured in between. */
 static ql_status time_steps(bench_job *job, int64_t steps, bench_times *times)
 {
@@ -114,7 +136,10 @@ static ql_status time_steps(bench_job *job, int64_t steps, bench_times *times)
         double since = ql_clock_s(), cpu = ql_clock_cpu_s();
         QL_TRY(job->kind->evaluate(job->engine, step, &weights, terms));
         QL_TRY(job->kind->apply(job->engine, step, &norm));
-        if (step == 0) continue;
+        if (step == 0) {
+            keep_warm(job, times);
+            continue;
+        }
         times->step[step - 1] = ql_clock_s() - since;
         times->cpu += (ql_clock_cpu_s() - cpu) / (double)steps;
         flop += job->kind->flop != NULL ? job->kind->flop(job->engine)
@@ -128,14 +153,13 @@ static ql_status time_steps(bench_job *job, int64_t steps, bench_times *times)
     return checksum(job, &times->checksum);
 }
 
-static void stages_json(const bench_job *job, ql_json *json, int64_t steps)
+static void stages_json(const bench_job *job, const bench_times *times, ql_json *json, int64_t steps)
 {
-    if (job->kind->stages == NULL) return;
     const char *const *names;
-    const double *seconds;
-    const int count = job->kind->stages(job->engine, &names, &seconds);
+    double per_step[STAGES_MOST];
+    const int count = stages_of(job, times, steps, &names, per_step);
     ql_json_object(json, "stages_s_per_step");
-    for (int s = 0; s < count; ++s) ql_json_real(json, names[s], seconds[s] / (double)(steps + 1));
+    for (int s = 0; s < count; ++s) ql_json_real(json, names[s], per_step[s]);
     ql_json_close_object(json);
 }
 
@@ -164,7 +188,7 @@ static ql_status report_json(const bench_job *job, const bench_times *times, int
     ql_json_real(&json, "peak_rss_mb", (double)ql_memory_peak_resident() / 1048576.0);
     ql_json_real(&json, "memory_predicted_mb", (double)job->memory / 1048576.0);
     ql_json_real(&json, "prepare_s", job->prepare_s);
-    stages_json(job, &json, steps);
+    stages_json(job, times, &json, steps);
     ql_json_string(&json, "checksum", hash);
     ql_json_close_object(&json);
     ql_status status = ql_json_end(&json);
@@ -185,12 +209,10 @@ static void report_text(const bench_job *job, const bench_times *times, int64_t 
                  rate, 100 * rate / times->peak_gflops, times->peak_gflops);
     (void)printf("  %.0f MB at most (engine predicted %.0f MB), %.2f s to prepare\n",
                  (double)ql_memory_peak_resident() / 1048576.0, (double)job->memory / 1048576.0, job->prepare_s);
-    if (job->kind->stages == NULL) return;
     const char *const *names;
-    const double *seconds;
-    const int count = job->kind->stages(job->engine, &names, &seconds);
-    for (int s = 0; s < count; ++s)
-        (void)printf("    %-20s %8.2f ms per step\n", names[s], seconds[s] / (double)(steps + 1) * 1e3);
+    double per_step[STAGES_MOST];
+    const int count = stages_of(job, times, steps, &names, per_step);
+    for (int s = 0; s < count; ++s) (void)printf("    %-20s %8.2f ms per step\n", names[s], per_step[s] * 1e3);
 }
 
 static ql_status bench_train(const bench_arguments *arguments, const ql_config_arguments *config)

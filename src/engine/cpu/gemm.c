@@ -18,32 +18,76 @@ typedef struct ahead {
 
 enum { BLOCK = 8, LINE = 16 /* floats */ };
 
-QL_ALWAYS void tile_step(tile *t, const int rows, const float *a, ptrdiff_t a_row, const float *b)
+QL_ALWAYS void tile_clear(tile *t, const int rows)
+{
+    QL_UNROLL
+    for (int i = 0; i < rows; ++i) QL_UNROLL
+    for (int v = 0; v < QL_VECTORS; ++v) t->sum[i][v] = (ql_vector){0};
+}
+
+/* Adds the products of one inner index: factor i at a[i a_row], the other factor's row at b. */
+QL_ALWAYS void tile_step(tile *t, const int rows, const float *const a[], int at, const float *b)
 {
     ql_vector row[QL_VECTORS];
     QL_UNROLL
     for (int v = 0; v < QL_VECTORS; ++v) row[v] = ql_load(b + v * QL_LANES);
     QL_UNROLL
     for (int i = 0; i < rows; ++i) {
-        ql_vector factor = ql_splat(a[i * a_row]);
+        ql_vector factor = ql_splat(a[i][at]);
         QL_UNROLL
         for (int v = 0; v < QL_VECTORS; ++v) t->sum[i][v] += factor * row[v];
     }
 }
 
-/* Row i of the first factor starts at a + i a_row, its next inner index is a_step further; likewise b. */
-QL_ALWAYS void tile_multiply(tile *t, const int rows, int32_t inner, const float *a, ptrdiff_t a_row, ptrdiff_t a_step,
-                             const float *b, ptrdiff_t b_step, ahead next)
+QL_ALWAYS void advance(const int rows, const float *a[], int by)
 {
     QL_UNROLL
-    for (int i = 0; i < rows; ++i) QL_UNROLL
-    for (int v = 0; v < QL_VECTORS; ++v) t->sum[i][v] = (ql_vector){0};
+    for (int i = 0; i < rows; ++i) {
+        a[i] += by;
+        QL_OPAQUE_POINTER(a[i]);
+    }
+}
+
+/* First factor by rows: row i at x + i ld, each with its own pointer; second one a panel. */
+QL_ALWAYS void tile_multiply_rows(tile *t, const int rows, int32_t inner, const float *x, ptrdiff_t ld, const float *b,
+                                  ahead next)
+{
+    const float *a[QL_TILE_ROWS];
+    QL_UNROLL
+    for (int i = 0; i < rows; ++i) a[i] = x + i * ld;
+    advance(rows, a, 0);
+    tile_clear(t, rows);
     int32_t k = 0;
     for (; k + BLOCK <= inner; k += BLOCK, next.at += next.step) {
         for (int line = 0; line < next.lines; ++line) __builtin_prefetch(next.at + line * LINE, 0, 2);
-        for (int j = 0; j < BLOCK; ++j, a += a_step, b += b_step) tile_step(t, rows, a, a_row, b);
+        QL_UNROLL
+        for (int j = 0; j < BLOCK; ++j) tile_step(t, rows, a, j, b + j * QL_PANEL);
+        advance(rows, a, BLOCK);
+        b += BLOCK * QL_PANEL;
+        QL_OPAQUE_POINTER(b);
     }
-    for (; k < inner; ++k, a += a_step, b += b_step) tile_step(t, rows, a, a_row, b);
+    for (; k < inner; ++k, b += QL_PANEL) {
+        tile_step(t, rows, a, 0, b);
+        advance(rows, a, 1);
+    }
+}
+
+/* First factor by columns: inner index k at x + k ldx, rows next to each other; second one by rows of ldb. */
+QL_ALWAYS void tile_multiply_columns(tile *t, const int rows, int32_t inner, const float *x, ptrdiff_t ldx,
+                                     const float *b, ptrdiff_t ldb)
+{
+    const float *a[QL_TILE_ROWS];
+    tile_clear(t, rows);
+    const float *end = x + inner * ldx;
+    while (x != end) {
+        QL_UNROLL
+        for (int i = 0; i < rows; ++i) a[i] = x + i;
+        tile_step(t, rows, a, 0, b);
+        x += ldx;
+        b += ldb;
+        QL_OPAQUE_POINTER(x);
+        QL_OPAQUE_POINTER(b);
+    }
 }
 
 QL_ALWAYS void tile_finish(tile *t, const int rows, const ql_gemm_out *out, ptrdiff_t row, ptrdiff_t column)
@@ -71,13 +115,13 @@ QL_ALWAYS void tile_rows(const int rows, int32_t inner, const float *x, ptrdiff_
                          const ql_gemm_out *out, ptrdiff_t row, ptrdiff_t column, ahead next)
 {
     tile t;
-    tile_multiply(&t, rows, inner, x + row * ldx, ldx, 1, panel, QL_PANEL, next);
+    tile_multiply_rows(&t, rows, inner, x + row * ldx, ldx, panel, next);
     tile_finish(&t, rows, out, row, column);
 }
 
 /* ... and by columns (gradients of weights). What is added to is far away: it is fetched first. */
 QL_ALWAYS void tile_gradient(const int rows, int32_t inner, const float *left, ptrdiff_t ldl, const float *right,
-                             ptrdiff_t ldr, const ql_gemm_out *out, ptrdiff_t row, ptrdiff_t column, ahead next)
+                             ptrdiff_t ldr, const ql_gemm_out *out, ptrdiff_t row, ptrdiff_t column)
 {
     tile t;
     float *y = out->y + row * out->ldy + column;
@@ -86,7 +130,7 @@ QL_ALWAYS void tile_gradient(const int rows, int32_t inner, const float *left, p
         __builtin_prefetch(y + i * out->ldy, 1, 3);
         __builtin_prefetch(y + i * out->ldy + QL_PANEL - 1, 1, 3);
     }
-    tile_multiply(&t, rows, inner, left + row, 1, ldl, right + column, ldr, next);
+    tile_multiply_columns(&t, rows, inner, left + row, ldl, right + column, ldr);
     QL_UNROLL
     for (int i = 0; i < rows; ++i) QL_UNROLL
     for (int v = 0; v < QL_VECTORS; ++v) ql_add_to(y + i * out->ldy + v * QL_LANES, t.sum[i][v]);
@@ -141,13 +185,12 @@ double ql_gemm_gradient(int32_t rows, int32_t out, int32_t in, const float *left
                         ptrdiff_t ldr, float *gradient, ptrdiff_t ldg)
 {
     const ql_gemm_out to = {.y = gradient, .ldy = ldg};
-    const ahead nothing = {right, 0, 0};
     for (ptrdiff_t column = 0; column < in; column += QL_PANEL)
         for (ptrdiff_t row = 0; row < out;) {
             int height = next_height(out - row);
             switch (height) {
 #define CASE(n)                                                                                                        \
-    case n: tile_gradient(n, rows, left, ldl, right, ldr, &to, row, column, nothing); break;
+    case n: tile_gradient(n, rows, left, ldl, right, ldr, &to, row, column); break;
                 EACH_HEIGHT(CASE)
 #undef CASE
             }

@@ -35,7 +35,9 @@ typedef float ql_vector_unaligned __attribute__((vector_size(4 * QL_LANES), alig
 #define QL_UNROLL _Pragma("GCC unroll 16")
 #endif
 
-/* Keeps the compiler from knowing how x came about. */
+/* Keeps the compiler from knowing how x came about (for a pointer: from deriving it from another one each time). */
+#define QL_OPAQUE_POINTER(x) __asm__("" : "+r"(x))
+
 #if defined(__aarch64__)
 #define QL_OPAQUE(x) __asm__("" : "+w"(x))
 #elif defined(__AVX512F__)
