@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/process.h"
 #include "comm/comm.h"
+#include "engine/cpu/isa.h"
 #include "engine/engine.h"
 #include "store/store.h"
 
@@ -85,6 +86,10 @@ static void look_at_engines(report *r)
         else
             fact(r, (*e)->name, "unavailable: %s", ql_error_text());
     }
+    const char *kernels = ql_cpu_isa_find()->name, *widest = ql_cpu_isa_widest();
+    fact(r, "cpu_kernels", "%s", kernels);
+    if (strcmp(kernels, widest) != 0)
+        advise(r, "engine cpu uses its %s kernels because QL_CPU_ISA asks for them; this processor runs %s", kernels, widest);
     ql_error_clear();
 }
 

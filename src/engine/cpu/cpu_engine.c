@@ -62,6 +62,9 @@ static ql_status start(ql_cpu *cpu, const ql_engine_setup *setup)
     copy_tables(cpu);
     ql_cpu_bind_biases(cpu);
     name_stages(cpu);
+    if (strcmp(cpu->isa->name, ql_cpu_isa_widest()) != 0)
+        QL_WARNING("engine cpu uses its %s kernels because QL_CPU_ISA asks for them; this processor runs %s",
+                   cpu->isa->name, ql_cpu_isa_widest());
     QL_DEBUG("engine cpu: %s, %d threads, %d shards, %zu MB, activations %s", cpu->isa->name, cpu->members,
              cpu->angle_split.shards, bytes >> 20, cpu->keep ? "kept" : "computed twice");
     return QL_OK;

@@ -1,0 +1,65 @@
+"""Table and picture of analysis/bench_cpu.sh: bench_cpu.py LINES GEMM OUT writes OUT.csv and OUT.png."""
+import csv
+import json
+import statistics
+import sys
+
+COLUMNS = ["faces", "backend", "threads", "s_per_step", "s_per_step_min", "cpu_s_per_step", "gflops", "fraction_of_peak",
+           "peak_rss_mb"]
+
+
+def main(lines, gemm, out):
+    runs = {}
+    with open(lines) as file:
+        for line in file:
+            row = json.loads(line)
+            runs.setdefault((row["faces"], row["threads"], row["backend"]), []).append(row)
+    peak = json.load(open(gemm))
+    rows = []
+    for (faces, threads, backend), group in sorted(runs.items()):
+        row = {"faces": faces, "backend": backend, "threads": threads}
+        for column in COLUMNS[3:]:
+            values = [g[column] for g in group if column in g]
+            row[column] = (min if column == "s_per_step_min" else statistics.median)(values) if values else ""
+        rows.append(row)
+    with open(out + ".csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({k: f"{v:.4g}" if isinstance(v, float) else v for k, v in r.items()} for r in rows)
+    find = {(r["faces"], r["threads"], r["backend"] == "cpu"): r for r in rows}
+    print(f"kernels {peak['kernels']}, OpenBLAS {peak['openblas_kernels']}, peak of a core {peak['peak_gflops']:.0f} GFLOP/s")
+    for r in rows:
+        if r["backend"] != "cpu":
+            continue
+        other = find.get((r["faces"], r["threads"], False))
+        single = find.get((r["faces"], 1, True))
+        print(f"{r['faces']:6} faces {r['threads']} threads: {r['s_per_step']:.3f} s, {100 * r['fraction_of_peak']:.0f} % of peak, "
+              f"{r['peak_rss_mb']:.0f} MB"
+              + (f"; torch {other['s_per_step']:.3f} s ({other['s_per_step'] / r['s_per_step']:.2f} times, in processor time "
+                 f"{other['cpu_s_per_step'] / r['cpu_s_per_step']:.2f})" if other else "")
+              + (f"; over 1 thread {single['s_per_step'] / r['s_per_step']:.2f}" if r["threads"] > 1 and single else ""))
+    draw(rows, out)
+
+
+def draw(rows, out):
+    try:
+        import matplotlib
+        matplotlib.use("Agg")
+        import matplotlib.pyplot as plt
+    except ImportError:
+        print("no picture: python3-matplotlib is not installed")
+        return
+    figure, axes = plt.subplots(figsize=(6, 4))
+    for threads in sorted({r["threads"] for r in rows}):
+        for backend in sorted({r["backend"] for r in rows}):
+            line = sorted((r["faces"], r["s_per_step"]) for r in rows
+                          if r["threads"] == threads and r["backend"] == backend)
+            axes.plot(*zip(*line), marker="o", label=f"{backend}, {threads} threads")
+    axes.set(xlabel="faces", ylabel="seconds per step", xscale="log", yscale="log",
+             title="A training step with 15,000 off-surface points")
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(out + ".png", dpi=120)
+
+
+main(*sys.argv[1:])
