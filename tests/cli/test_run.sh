@@ -125,3 +125,11 @@ expect_code 0
 expect_out "No run is active"
 quadloom halt in
 expect_code 3
+
+# built without MPI, one of several processes is refused instead of doing everything N times
+if "$QUADLOOM" doctor | grep -q '^  mpi  *not built in'; then
+    run env OMPI_COMM_WORLD_SIZE=2 "$QUADLOOM" run in -o alone $FEW
+    expect_code 3
+    expect_err "was built without MPI"
+    expect "nothing written" test ! -e alone
+fi

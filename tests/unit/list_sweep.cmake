@@ -1,3 +1,4 @@
 ql_unit_test(test_sweep_collection)
 ql_unit_test(test_sweep_lock)
 ql_unit_test(test_sweep_plan)
+ql_unit_test(test_sweep_attempt)
