@@ -1,4 +1,4 @@
-# timeout: 300
+# timeout: 600
 # A run on one process: inputs, failures beside good meshes, continuing, refusals.
 . "$(dirname "$0")/harness.sh"
 . "$(dirname "$0")/runs.sh"

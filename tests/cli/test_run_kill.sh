@@ -1,4 +1,4 @@
-# timeout: 600
+# timeout: 900
 # labels: mpi long
 # kill -9 of a rank or of mpirun at random moments, at least 20 times, each time going on with another number of ranks:
 # every mesh finishes, everything verifies, and the bytes are those of the undisturbed run.

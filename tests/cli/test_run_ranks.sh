@@ -1,4 +1,4 @@
-# timeout: 300
+# timeout: 600
 # labels: mpi
 # The same meshes on 1, 2 and 4 ranks, alone, first or last: the same bytes.
 . "$(dirname "$0")/harness.sh"

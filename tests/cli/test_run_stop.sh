@@ -1,4 +1,4 @@
-# timeout: 300
+# timeout: 600
 # labels: mpi
 # Stopping early and going on: signals, halt, time limit; a second start beside the first.
 . "$(dirname "$0")/harness.sh"
