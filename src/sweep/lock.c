@@ -15,7 +15,9 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LOCK_TEXT = 2048, POLL_S = 2 };
+enum { LOCK_TEXT = 2048 };
+
+static const double POLL_S = 0.25;
 
 /* ---- the text of a lock ---- */
 
@@ -161,16 +163,19 @@ static ql_status busy(const char *run_directory, const ql_lock_owner *owner)
         run_directory, (long long)owner->pid, owner->host, job, owner->since, run_directory);
 }
 
-/* Under the guard: refuses, or removes the dead and writes our own. *wait: only a former life of this job stands in the
- * way. */
+/* Under the guard: refuses, or removes the dead and writes our own. *patience_s: how long the owner in the way may still be
+ * waited for. */
 static ql_status take_guarded(ql_lock *lock, const char *run_directory, const char *folder, const ql_lock_owner *self,
-                              bool *wait)
+                              double *patience_s)
 {
     scan *found;
     char text[LOCK_TEXT], name[64];
     QL_TRY(QL_TAKE(found, 1));
     ql_status status = scan_folder(found, folder, &self->shard);
-    *wait = status == QL_OK && found->alive > 0 && is_former_life(&found->first, self);
+    *patience_s = found->alive == 0                             ? 0
+                  : is_former_life(&found->first, self)         ? 2 * QL_LOCK_SILENT_S
+                  : found->first.place.host == self->place.host ? QL_LOCK_GRACE_S
+                                                                : 0;
     if (status == QL_OK && found->alive > 0) status = busy(run_directory, &found->first);
     for (int i = 0; status == QL_OK && i < found->dead_count; ++i) {
         QL_WARNING("taking over from process %lld on %s, which is gone", (long long)found->dead_owner[i].pid,
@@ -201,18 +206,19 @@ ql_status ql_lock_take(ql_lock *lock, const char *run_directory, ql_shard shard)
     QL_TRY(ql_directory_make(folder));
     QL_TRY(ql_path_join(guard, folder, "guard"));
     describe_self(&self, shard);
-    double waited = 0;
-    for (;;) {
-        bool wait = false;
+    double began = ql_clock_s();
+    for (bool told = false;; told = true) {
+        double patience_s = 0;
         int file = open(guard, O_CREAT | O_RDWR | O_CLOEXEC, 0666);
         if (file < 0) return QL_FAIL(IO, "%s: %s", guard, strerror(errno));
         (void)flock(file, LOCK_EX); /* where the file system has none, double starts in the same instant pass */
-        ql_status status = take_guarded(lock, run_directory, folder, &self, &wait);
+        ql_status status = take_guarded(lock, run_directory, folder, &self, &patience_s);
         (void)close(file);
-        if (!wait || waited > 2 * QL_LOCK_SILENT_S) return status;
-        if (waited == 0) QL_WARNING("%s; it is this job before it was requeued: waiting for its end", ql_error_text());
-        (void)sleep(POLL_S);
-        waited += POLL_S;
+        if (status != QL_STATUS_BUSY || ql_clock_s() - began >= patience_s) return status;
+        if (!told && patience_s > QL_LOCK_GRACE_S)
+            QL_WARNING("%s; it is this job before it was requeued: waiting for its end", ql_error_text());
+        const struct timespec nap = {0, (long)(POLL_S * 1e9)};
+        (void)nanosleep(&nap, NULL);
     }
 }
 
