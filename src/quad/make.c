@@ -16,6 +16,7 @@
 #include "quad/quad.h"
 #include "quad/remesh.h"
 #include "quad/round.h"
+#include "quad/separate.h"
 #include "quad/untangle.h"
 
 #include <stdio.h>
@@ -105,6 +106,7 @@ typedef struct mapping {
     ql_cut cut;
     ql_grid grid;
     ql_map map;
+    ql_conditions conditions;
     double *z, *linear, *value;
     int64_t *uv;
 } mapping;
@@ -114,6 +116,7 @@ static void mapping_destroy(mapping *m)
     ql_cut_destroy(&m->cut);
     ql_grid_destroy(&m->grid);
     ql_map_destroy(&m->map);
+    ql_conditions_destroy(&m->conditions);
     ql_free(m->z);
     ql_free(m->linear);
     ql_free(m->value);
@@ -156,7 +159,12 @@ static ql_status extract_at(mapping *m, job *j, double edge, ql_polygons *polygo
     double since = ql_clock_s();
     memset(polygons, 0, sizeof *polygons);
     for (int32_t i = 0; i < m->grid.free_integers; ++i) m->linear[i] = m->map.linear[i] / edge;
-    ql_status status = ql_round(m->map.schur, m->linear, m->grid.free_integers, NULL, m->z, &broken);
+    ql_conditions_destroy(&m->conditions);
+    ql_status status = ql_map_relaxed(&m->map, edge, m->z);
+    if (status == QL_OK) status = ql_map_solve(&m->map, edge, m->z, m->value);
+    if (status == QL_OK) status = ql_separate(&m->conditions, &m->map, m->value, 2.2);
+    if (status == QL_OK)
+        status = ql_round(m->map.schur, m->linear, m->grid.free_integers, &m->conditions, m->z, &broken);
     if (status == QL_OK) status = ql_map_solve(&m->map, edge, m->z, m->value);
     if (status == QL_OK) status = ql_untangle(&m->map, edge, m->value, &folded);
     if (status == QL_OK) status = ql_map_fixed(&m->map, m->value, m->uv);
@@ -164,8 +172,8 @@ static ql_status extract_at(mapping *m, job *j, double edge, ql_polygons *polygo
     if (status == QL_OK) status = ql_extract(polygons, &j->work, m->uv, m->cut.matching);
     j->time->extract_s += lap(&since);
     if (status == QL_OK)
-        QL_DEBUG("map at edge %g: %d folded triangles, %d faces, %d quads, %d loose ports", edge, folded,
-                 polygons->face_count, polygons->quads, polygons->loose);
+        QL_DEBUG("map at edge %g: %d of %d conditions broken, %d folded triangles, %d faces, %d quads, %d loose ports", edge,
+                 broken, m->conditions.count, folded, polygons->face_count, polygons->quads, polygons->loose);
     return status;
 }
 

@@ -3,6 +3,7 @@
 #include "base/memory.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 ql_status ql_conditions_add(ql_conditions *c, const int32_t *variable, const double *coefficient, int32_t terms,
@@ -69,7 +70,11 @@ typedef struct search {
     const double *schur, *linear;
     const ql_conditions *conditions;
     int32_t n;
-    double *z, *slope; /* slope = S z - b */
+    double *z, *slope;         /* slope = S z - b */
+    double *missing;           /* per condition: least - left side */
+    int32_t *touch_start;      /* per variable (+1): the conditions that it is in */
+    int32_t *touch;            /* index into the conditions' terms */
+    int32_t *term_condition;   /* condition of a term */
 } search;
 
 static void slopes(search *s)
@@ -81,18 +86,34 @@ static void slopes(search *s)
     }
 }
 
+/* Left sides of all conditions, and which conditions a variable is in. */
+static ql_status index_conditions(search *s)
+{
+    const ql_conditions *c = s->conditions;
+    int32_t count = c == NULL ? 0 : c->count, terms = c == NULL ? 0 : c->terms;
+    QL_TRY(QL_TAKE(s->missing, count + 1));
+    QL_TRY(QL_TAKE(s->touch_start, s->n + 2));
+    QL_TRY(QL_TAKE(s->touch, terms + 1));
+    QL_TRY(QL_TAKE(s->term_condition, terms + 1));
+    for (int32_t i = 0; i < count; ++i) {
+        s->missing[i] = c->least[i];
+        for (int32_t k = c->start[i]; k < c->start[i + 1]; ++k) {
+            s->missing[i] -= c->coefficient[k] * s->z[c->variable[k]];
+            s->term_condition[k] = i;
+            s->touch_start[c->variable[k] + 2]++;
+        }
+    }
+    for (int32_t v = 0; v < s->n; ++v) s->touch_start[v + 2] += s->touch_start[v + 1];
+    for (int32_t k = 0; k < terms; ++k) s->touch[s->touch_start[c->variable[k] + 1]++] = k;
+    return QL_OK;
+}
+
 static void move(search *s, int32_t k, double step)
 {
     s->z[k] += step;
     for (int32_t j = 0; j < s->n; ++j) s->slope[j] += step * s->schur[(int64_t)k * s->n + j];
-}
-
-static double left_side(const search *s, int32_t i)
-{
-    double sum = 0;
-    for (int32_t k = s->conditions->start[i]; k < s->conditions->start[i + 1]; ++k)
-        sum += s->conditions->coefficient[k] * s->z[s->conditions->variable[k]];
-    return sum;
+    for (int32_t i = s->touch_start[k]; i < s->touch_start[k + 1]; ++i)
+        s->missing[s->term_condition[s->touch[i]]] -= step * s->conditions->coefficient[s->touch[i]];
 }
 
 /* How far all conditions are from holding, in all. */
@@ -101,10 +122,9 @@ static double shortfall(const search *s, int32_t *broken)
     double total = 0;
     *broken = 0;
     for (int32_t i = 0; s->conditions != NULL && i < s->conditions->count; ++i) {
-        double missing = s->conditions->least[i] - left_side(s, i);
-        if (missing <= 1e-9) continue;
+        if (s->missing[i] <= 1e-9) continue;
         ++*broken;
-        total += missing;
+        total += s->missing[i];
     }
     return total;
 }
@@ -113,37 +133,74 @@ static double shortfall(const search *s, int32_t *broken)
 static double shortfall_change(const search *s, int32_t k, double step)
 {
     double change = 0;
-    for (int32_t i = 0; s->conditions != NULL && i < s->conditions->count; ++i) {
-        double coefficient = 0;
-        for (int32_t q = s->conditions->start[i]; q < s->conditions->start[i + 1]; ++q)
-            if (s->conditions->variable[q] == k) coefficient += s->conditions->coefficient[q];
-        if (coefficient == 0) continue;
-        double missing = s->conditions->least[i] - left_side(s, i);
-        change += fmax(0, missing - coefficient * step) - fmax(0, missing);
+    for (int32_t i = s->touch_start[k]; i < s->touch_start[k + 1]; ++i) {
+        double missing = s->missing[s->term_condition[s->touch[i]]];
+        change += fmax(0, missing - s->conditions->coefficient[s->touch[i]] * step) - fmax(0, missing);
     }
     return change;
 }
 
-/* Single steps: first those that mend broken conditions at the least cost, then those that lower the energy. */
+/* The best single or double step for a broken condition: least energy per shortfall mended. Pairs move a second variable of
+ * any condition that the first step breaks. */
+static bool mend(search *s)
+{
+    const ql_conditions *c = s->conditions;
+    double best = INFINITY, best_step[2] = {0, 0};
+    int32_t pick[2] = {-1, -1};
+    for (int32_t i = 0; i < c->count; ++i) {
+        if (s->missing[i] <= 1e-9) continue;
+        for (int32_t t = c->start[i]; t < c->start[i + 1]; ++t) {
+            int32_t k = c->variable[t], n = s->n;
+            double step = c->coefficient[t] > 0 ? 1 : -1;
+            double cost = 0.5 * s->schur[(int64_t)k * n + k] + step * s->slope[k], change = shortfall_change(s, k, step);
+            if (change < -1e-9 && (cost > 0 ? cost / -change : cost * -change) < best) {
+                best = cost > 0 ? cost / -change : cost * -change;
+                pick[0] = k;
+                pick[1] = -1;
+                best_step[0] = step;
+            }
+            for (int32_t q = s->touch_start[k]; q < s->touch_start[k + 1]; ++q) { /* neighbours through conditions */
+                int32_t other = s->term_condition[s->touch[q]];
+                if (s->missing[other] - c->coefficient[s->touch[q]] * step <= 1e-9) continue;
+                for (int32_t r = c->start[other]; r < c->start[other + 1]; ++r) {
+                    int32_t m = c->variable[r];
+                    double second = c->coefficient[r] > 0 ? 1 : -1;
+                    if (m == k) continue;
+                    double both = cost + 0.5 * s->schur[(int64_t)m * n + m] + second * s->slope[m] +
+                                  step * second * s->schur[(int64_t)k * n + m];
+                    if ((both > 0 ? 0.3 * both : both) >= best) continue;
+                    move(s, k, step);
+                    double total = change + shortfall_change(s, m, second);
+                    move(s, k, -step);
+                    double score = both > 0 ? both / -total : both * -total;
+                    if (total >= -1e-9 || score >= best) continue;
+                    best = score;
+                    pick[0] = k;
+                    pick[1] = m;
+                    best_step[0] = step;
+                    best_step[1] = second;
+                }
+            }
+        }
+    }
+    for (int side = 0; side < 2; ++side)
+        if (pick[side] >= 0) move(s, pick[side], best_step[side]);
+    return pick[0] >= 0;
+}
+
+/* Single steps that lower the energy and break nothing more. */
 static void descend(search *s)
 {
-    int32_t broken = 0;
     for (int sweep = 0; sweep < 200 + 4 * s->n; ++sweep) {
         double best = -1e-9, best_step = 0;
         int32_t pick = -1;
-        int mending = shortfall(s, &broken) > 0;
         for (int32_t k = 0; k < s->n; ++k)
             for (double step = -1; step <= 1; step += 2) {
                 double cost = 0.5 * s->schur[(int64_t)k * s->n + k] + step * s->slope[k];
-                if (!mending && cost >= best) continue;
-                double worse = shortfall_change(s, k, step);
-                if (worse > 1e-9 || (mending && worse > -1e-9)) continue;
-                double score = mending ? -1 / (1 + fmax(0, cost)) + fmin(0, cost) : cost;
-                if (score < best) {
-                    best = score;
-                    best_step = step;
-                    pick = k;
-                }
+                if (cost >= best || shortfall_change(s, k, step) > 1e-9) continue;
+                best = cost;
+                best_step = step;
+                pick = k;
             }
         if (pick < 0) return;
         move(s, pick, best_step);
@@ -201,10 +258,19 @@ ql_status ql_round(const double *schur, const double *linear, int32_t n, const q
     if (n == 0) return QL_OK;
     search s = {.schur = schur, .linear = linear, .conditions = conditions, .n = n, .z = z};
     QL_TRY(greedy(schur, linear, n, z));
-    QL_TRY(QL_TAKE(s.slope, n));
-    slopes(&s);
-    descend(&s);
-    (void)shortfall(&s, broken);
+    ql_status status = QL_TAKE(s.slope, n);
+    if (status == QL_OK) status = index_conditions(&s);
+    if (status == QL_OK) {
+        slopes(&s);
+        for (int32_t step = 0; step < 2 * n + 100 && shortfall(&s, broken) > 0; ++step)
+            if (!mend(&s)) break;
+        descend(&s);
+        (void)shortfall(&s, broken);
+    }
     ql_free(s.slope);
-    return QL_OK;
+    ql_free(s.missing);
+    ql_free(s.touch_start);
+    ql_free(s.touch);
+    ql_free(s.term_condition);
+    return status;
 }
