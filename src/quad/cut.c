@@ -116,7 +116,7 @@ static ql_status check_disk(const ql_surface *s, const uint8_t *seam, const int3
     return euler == 1 ? QL_OK : QL_FAIL(INTERNAL, "cut: Euler characteristic %d, not that of a disk", euler);
 }
 
-ql_status ql_cut_create(ql_cut *cut, const ql_surface *s, const double *phi)
+ql_status ql_cut_create(ql_cut *cut, const ql_surface *s, const double *phi, const uint8_t *matching)
 {
     uint8_t *seam = NULL;
     int32_t *degree = NULL;
@@ -132,7 +132,10 @@ ql_status ql_cut_create(ql_cut *cut, const ql_surface *s, const double *phi)
     if (status == QL_OK) {
         memcpy(cut->phi, phi, (size_t)s->face_count * sizeof *phi);
         ql_cross_edge_angles(s, cut->psi);
-        ql_cross_matching(s, cut->psi, cut->phi, cut->matching);
+        if (matching != NULL)
+            memcpy(cut->matching, matching, (size_t)halves);
+        else
+            ql_cross_matching(s, cut->psi, cut->phi, cut->matching);
         ql_cross_indices(s, cut->psi, cut->phi, cut->matching, cut->index);
         for (int32_t v = 0; v < s->vertex_count; ++v) cut->singular += cut->index[v] != 0 && !ql_on_boundary(s, v);
         status = comb(cut, s, seam);

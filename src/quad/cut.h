@@ -19,8 +19,8 @@ typedef struct ql_cut {
     int32_t singular;  /* interior vertices of index != 0 */
 } ql_cut;
 
-/* phi: F angles of the cross field. Checks that the cut surface is a disk (INTERNAL otherwise). One component. */
-ql_status ql_cut_create(ql_cut *cut, const ql_surface *surface, const double *phi);
+/* phi: F angles of the cross field; matching: 3F, or NULL for the nearest one. Checks that the cut surface is a disk (INTERNAL otherwise). One component. */
+ql_status ql_cut_create(ql_cut *cut, const ql_surface *surface, const double *phi, const uint8_t *matching);
 void ql_cut_destroy(ql_cut *cut); /* NULL-safe */
 
 #endif

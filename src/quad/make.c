@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "field/cross.h"
+#include "field/cross_snap.h"
 #include "field/cross_vector.h"
 #include "field/smooth.h"
 #include "quad/cut.h"
@@ -23,7 +24,9 @@
 #include <string.h>
 
 /* Triangles of the working surface are this share of the quad edge. */
-static const double WORK_EDGE = 0.6;
+#include <stdlib.h>
+#define SNAP (getenv("SN") ? atof(getenv("SN")) : 0.7)
+#define WORK_EDGE (getenv("WE") ? atof(getenv("WE")) : 0.8)
 
 const char *ql_quad_rung_name(ql_quad_rung rung)
 {
@@ -41,6 +44,7 @@ typedef struct job {
     ql_surface work;     /* re-meshed */
     uint8_t *corner;     /* per vertex of `work` */
     double *phi;         /* per face of `work` */
+    uint8_t *matching;   /* per half-edge of `work` */
     ql_closest *surface, *lines;
     int32_t euler, loops, singular;
     ql_quad_quality *time;
@@ -126,7 +130,7 @@ static void mapping_destroy(mapping *m)
 static ql_status mapping_create(mapping *m, const job *j, int with_features)
 {
     memset(m, 0, sizeof *m);
-    ql_status status = ql_cut_create(&m->cut, &j->work, j->phi);
+    ql_status status = ql_cut_create(&m->cut, &j->work, j->phi, j->matching);
     if (status == QL_OK) status = ql_grid_create(&m->grid, &j->work, &m->cut, with_features);
     if (status == QL_OK) status = ql_map_create(&m->map, &j->work, &m->cut, &m->grid, NULL);
     if (status == QL_OK) status = QL_TAKE(m->z, m->grid.free_integers + 1);
@@ -198,6 +202,16 @@ static ql_status make_field(job *j, bool given)
     }
     if (status == QL_OK) status = ql_smooth_field(&j->work, guide, j->edge, j->phi);
     ql_free(guide);
+    double *psi = NULL;
+    if (status == QL_OK) status = QL_TAKE(psi, 3 * (int64_t)j->work.face_count);
+    if (status == QL_OK) {
+        int32_t moved = 0;
+        ql_cross_edge_angles(&j->work, psi);
+        ql_cross_matching(&j->work, psi, j->phi, j->matching);
+        status = ql_cross_snap(&j->work, SNAP * j->edge, j->phi, j->matching, &moved);
+        QL_DEBUG("%d singular vertices moved onto features", moved);
+    }
+    ql_free(psi);
     j->time->field_s += lap(&since);
     return status;
 }
@@ -331,6 +345,7 @@ static ql_status prepare_job(job *j)
     QL_TRY(ql_remesh(&j->work, WORK_EDGE * j->edge, 5, j->surface, j->lines, 1));
     QL_TRY(QL_TAKE(j->corner, j->work.vertex_count));
     QL_TRY(QL_TAKE(j->phi, j->work.face_count));
+    QL_TRY(QL_TAKE(j->matching, 3 * (int64_t)j->work.face_count));
     QL_TRY(ql_feature_corners(&j->work, j->corner));
     j->time->prepare_s += lap(&since);
     return QL_OK;
@@ -370,6 +385,7 @@ static void job_destroy(job *j)
     ql_surface_destroy(&j->work);
     ql_free(j->corner);
     ql_free(j->phi);
+    ql_free(j->matching);
     ql_closest_destroy(j->surface);
     ql_closest_destroy(j->lines);
     ql_quads_destroy(&j->quads);

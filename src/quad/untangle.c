@@ -14,14 +14,21 @@ typedef struct element {
     double area;
 } element;
 
+/* A feature edge: its stretch along itself must stay positive, too, or the faces on it wind twice round its end. */
+typedef struct line {
+    int32_t slot[2];
+    double sign[2], rest, weight; /* stretch = rest + sum of sign * x */
+} line;
+
 typedef struct problem {
     const ql_map *map;
     double *value, edge;
     uint8_t *in_patch;  /* F */
     int32_t *slot;      /* reals -> local, -1 */
     int32_t *variable;  /* local -> variable */
-    int32_t faces, unknowns;
+    int32_t faces, unknowns, lines;
     element *element;
+    line *line;
     double eps;
 } problem;
 
@@ -77,6 +84,18 @@ ql_status ql_untangle_determinants(const ql_map *map, double edge, const double 
     return QL_OK;
 }
 
+/* Stretch of feature half-edge h in the map, 1 = as long as it is; 1 for other half-edges. scale is what multiplies the
+ * coordinate difference. */
+static double stretch(const ql_map *map, double edge, const double *value, int32_t h, double *scale)
+{
+    const ql_surface *s = map->surface;
+    int32_t along = map->grid->along[h], c = 1 - along;
+    if (along < 0) return 1;
+    double angle = map->cut->psi[h] - map->cut->phi[h / 3], length = sqrt(ql_distance2(ql_at(s, ql_from(s, h)), ql_at(s, ql_to(s, h))));
+    *scale = ((c == 0 ? cos(angle) : sin(angle)) > 0 ? 1 : -1) * edge / fmax(length, 1e-9 * edge);
+    return *scale * (corner_value(map, value, h / 3, (h % 3 + 1) % 3, c) - corner_value(map, value, h / 3, h % 3, c));
+}
+
 /* Faces within `rings` vertex rings of a fold. */
 static ql_status choose_patch(problem *p, const double *determinant, int rings)
 {
@@ -84,6 +103,10 @@ static ql_status choose_patch(problem *p, const double *determinant, int rings)
     uint8_t *vertex = NULL;
     QL_TRY(QL_TAKE(vertex, s->vertex_count + 1));
     for (int32_t f = 0; f < s->face_count; ++f) p->in_patch[f] = determinant[f] <= 0.05;
+    for (int32_t h = 0; h < 3 * s->face_count; ++h) {
+        double scale;
+        if (stretch(p->map, p->edge, p->value, h, &scale) <= 0.02) p->in_patch[h / 3] = 1;
+    }
     for (int ring = 0; ring <= rings; ++ring) {
         for (int32_t h = 0; h < 3 * s->face_count; ++h)
             if (p->in_patch[h / 3]) vertex[s->faces[h]] = 1;
@@ -91,6 +114,33 @@ static ql_status choose_patch(problem *p, const double *determinant, int rings)
             if (vertex[s->faces[h]]) p->in_patch[h / 3] = 1;
     }
     ql_free(vertex);
+    return QL_OK;
+}
+
+static ql_status set_up_lines(problem *p)
+{
+    const ql_map *map = p->map;
+    const ql_surface *s = map->surface;
+    const ql_grid *grid = map->grid;
+    p->lines = 0;
+    for (int32_t h = 0; h < 3 * s->face_count; ++h)
+        p->lines += p->in_patch[h / 3] && grid->along[h] >= 0 && s->opposite[h] < h;
+    ql_free(p->line);
+    QL_TRY(QL_TAKE(p->line, p->lines + 1));
+    int32_t n = 0;
+    for (int32_t h = 0; h < 3 * s->face_count; ++h) {
+        if (!p->in_patch[h / 3] || grid->along[h] < 0 || s->opposite[h] >= h) continue;
+        line *l = &p->line[n++];
+        double scale;
+        l->rest = stretch(map, p->edge, p->value, h, &scale);
+        l->weight = 0.02;
+        for (int e = 0; e < 2; ++e) {
+            const ql_grid_term *t = &grid->term[grid->start[2 * (e ? ql_next(h) : h) + 1 - grid->along[h]]];
+            l->slot[e] = t->variable < grid->reals ? p->slot[t->variable] : -1;
+            l->sign[e] = (e ? scale : -scale) * t->sign;
+            if (l->slot[e] >= 0) l->rest -= l->sign[e] * p->value[t->variable];
+        }
+    }
     return QL_OK;
 }
 
@@ -129,7 +179,7 @@ static ql_status set_up(problem *p)
                 e->rest[k][c] = corner_value(map, p->value, f, k, c) - (slot >= 0 ? t->sign * p->value[t->variable] : 0);
             }
     }
-    return QL_OK;
+    return set_up_lines(p);
 }
 
 static void jacobian(const element *e, const double *x, double j[4])
@@ -146,11 +196,30 @@ static void jacobian(const element *e, const double *x, double j[4])
     }
 }
 
-static double evaluate(const problem *p, const double *x, double *gradient, double *least)
+/* The same for the stretch of feature edges: (1 + D^2) / chi(D). */
+static double evaluate_lines(const problem *p, const double *x, double *gradient, double *least)
 {
     double sum = 0;
+    for (int32_t i = 0; i < p->lines; ++i) {
+        const line *l = &p->line[i];
+        double d = l->rest;
+        for (int e = 0; e < 2; ++e)
+            if (l->slot[e] >= 0) d += l->sign[e] * x[l->slot[e]];
+        double r = sqrt(p->eps * p->eps + d * d), chi = d > 0 ? 0.5 * (d + r) : 0.5 * p->eps * p->eps / (r - d);
+        double top = 1 + d * d, slope = l->weight * (2 * d / chi - top / (chi * r));
+        sum += l->weight * top / chi;
+        *least = fmin(*least, d);
+        for (int e = 0; gradient != NULL && e < 2; ++e)
+            if (l->slot[e] >= 0) gradient[l->slot[e]] += l->sign[e] * slope;
+    }
+    return sum;
+}
+
+static double evaluate(const problem *p, const double *x, double *gradient, double *least)
+{
     *least = INFINITY;
     if (gradient != NULL) memset(gradient, 0, (size_t)p->unknowns * sizeof *gradient);
+    double sum = evaluate_lines(p, x, gradient, least);
     for (int32_t i = 0; i < p->faces; ++i) {
         const element *e = &p->element[i];
         double j[4];
@@ -296,6 +365,10 @@ ql_status ql_untangle(const ql_map *map, double edge, double *value, int32_t *fo
         status = ql_untangle_determinants(map, edge, value, determinant);
         *folded = 0;
         for (int32_t f = 0; f < faces; ++f) *folded += determinant[f] <= 1e-5;
+        for (int32_t h = 0; h < 3 * faces; ++h) {
+            double scale;
+            *folded += stretch(map, edge, value, h, &scale) <= 1e-5;
+        }
         if (status != QL_OK || *folded == 0 || round == (int)(sizeof rings / sizeof *rings)) break;
         status = choose_patch(&p, determinant, rings[round]);
         if (status == QL_OK) status = set_up(&p);
@@ -306,5 +379,6 @@ ql_status ql_untangle(const ql_map *map, double edge, double *value, int32_t *fo
     ql_free(p.slot);
     ql_free(p.variable);
     ql_free(p.element);
+    ql_free(p.line);
     return status;
 }
