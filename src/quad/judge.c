@@ -116,6 +116,16 @@ static ql_status topology(judged *j)
     return status;
 }
 
+ql_status ql_quad_count_irregular(const ql_quads *quads, int32_t *irregular)
+{
+    ql_quad_quality quality = {0};
+    judged j = {.vertices = quads->vertex_count, .quads = quads->faces, .faces = quads->face_count, .out = &quality};
+    ql_status status = topology(&j);
+    *irregular = (int32_t)quality.irregular_interior;
+    ql_free(j.rim);
+    return status;
+}
+
 static int compare_doubles(const void *left, const void *right)
 {
     double a = *(const double *)left, b = *(const double *)right;

@@ -23,10 +23,13 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Triangles of the working surface are this share of the quad edge. */
-#include <stdlib.h>
-#define SNAP (getenv("SN") ? atof(getenv("SN")) : 0.7)
-#define WORK_EDGE (getenv("WE") ? atof(getenv("WE")) : 0.8)
+/* Triangles of the working surface are this share of the quad edge; the later ones are tried when the first gives extra
+ * irregular vertices or bad corners. Coarser surfaces see less detail, finer ones follow the field better. */
+static const double WORK_EDGE[] = {0.8, 1.0, 0.65};
+enum { WORK_EDGES = sizeof WORK_EDGE / sizeof *WORK_EDGE };
+/* Singular vertices nearer to a feature than this share of the quad edge are moved onto it. */
+static const double SNAP = 0.7;
+
 
 const char *ql_quad_rung_name(ql_quad_rung rung)
 {
@@ -39,6 +42,7 @@ typedef struct job {
     const double *alpha; /* per face of the mesh, or NULL */
     const ql_component *component;
     double edge;         /* wanted, input units */
+    double work_edge;    /* of the triangles of `work`, in quad edges */
     double feature_angle_deg;
     ql_surface original; /* copy of the component with features marked */
     ql_surface work;     /* re-meshed */
@@ -46,6 +50,7 @@ typedef struct job {
     double *phi;         /* per face of `work` */
     uint8_t *matching;   /* per half-edge of `work` */
     ql_closest *surface, *lines;
+    int32_t *chain; /* of each line */
     int32_t euler, loops, singular;
     ql_quad_quality *time;
     ql_quads quads; /* the result */
@@ -59,26 +64,18 @@ static double lap(double *since)
     return spent;
 }
 
-/* Do the quads make an oriented manifold of the component's topology, with no folded quad? */
-static bool verifies(const job *j, const ql_quads *q)
+/* Do the quads make an oriented manifold of the component's topology? */
+static bool right_topology(const job *j, const ql_quads *q)
 {
     int32_t *tri = NULL, loops = -1, euler = 0;
-    bool good = q->face_count > 0;
-    int32_t folded = 0;
-    for (int32_t f = 0; f < q->face_count; ++f) {
-        const int32_t *c = q->faces + 4 * (int64_t)f;
-        folded += !(ql_quad_scaled_jacobian(q->vertices + 3 * (int64_t)c[0], q->vertices + 3 * (int64_t)c[1],
-                                            q->vertices + 3 * (int64_t)c[2], q->vertices + 3 * (int64_t)c[3]) > 1e-3);
-    }
-    if (folded > 0) QL_DEBUG("%d folded quads", folded);
-    if (!good || folded > 0 || QL_TAKE(tri, 6 * (int64_t)q->face_count) != QL_OK) return false;
+    if (q->face_count == 0 || QL_TAKE(tri, 6 * (int64_t)q->face_count) != QL_OK) return false;
     for (int32_t f = 0; f < q->face_count; ++f) {
         const int32_t *c = q->faces + 4 * (int64_t)f;
         int32_t t[6] = {c[0], c[1], c[2], c[0], c[2], c[3]};
         memcpy(tri + 6 * (int64_t)f, t, sizeof t);
     }
     ql_surface s;
-    good = ql_surface_create(&s, q->vertices, q->vertex_count, tri, 2 * q->face_count) == QL_OK;
+    bool good = ql_surface_create(&s, q->vertices, q->vertex_count, tri, 2 * q->face_count) == QL_OK;
     if (good) {
         euler = ql_surface_euler(&s);
         good = ql_surface_loops(&s, &loops) == QL_OK && euler == j->euler && loops == j->loops;
@@ -90,13 +87,27 @@ static bool verifies(const job *j, const ql_quads *q)
     return good;
 }
 
-/* Takes over quads that verify. */
+static int32_t count_folded(const ql_quads *q)
+{
+    int32_t folded = 0;
+    for (int32_t f = 0; f < q->face_count; ++f) {
+        const int32_t *c = q->faces + 4 * (int64_t)f;
+        folded += !(ql_quad_scaled_jacobian(q->vertices + 3 * (int64_t)c[0], q->vertices + 3 * (int64_t)c[1],
+                                            q->vertices + 3 * (int64_t)c[2], q->vertices + 3 * (int64_t)c[3]) > 1e-3);
+    }
+    if (folded > 0) QL_DEBUG("%d folded quads", folded);
+    return folded;
+}
+
+/* Takes over quads that verify: topology before the work of improving them, and after it. */
 static bool accept(job *j, ql_quads *q, int sweeps)
 {
     double since = ql_clock_s();
-    bool good = ql_polish(q, j->surface, j->lines, sweeps) == QL_OK;
+    bool good = right_topology(j, q);
+    j->time->verify_s += lap(&since);
+    good = good && ql_polish(q, j->surface, j->lines, j->chain, sweeps) == QL_OK;
     j->time->improve_s += lap(&since);
-    good = good && verifies(j, q);
+    good = good && count_folded(q) == 0 && right_topology(j, q);
     j->time->verify_s += lap(&since);
     if (good) {
         ql_quads_destroy(&j->quads);
@@ -340,9 +351,9 @@ static ql_status prepare_job(job *j)
     QL_TRY(ql_surface_loops(&j->original, &j->loops));
     QL_TRY(ql_feature_mark(&j->original, j->feature_angle_deg, j->edge));
     QL_TRY(ql_closest_of_faces(&j->surface, j->original.vertices, j->original.faces, j->original.face_count));
-    QL_TRY(ql_remesh_lines(&j->original, &j->lines));
+    QL_TRY(ql_remesh_lines(&j->original, &j->lines, &j->chain));
     QL_TRY(copy_surface(&j->work, &j->original));
-    QL_TRY(ql_remesh(&j->work, WORK_EDGE * j->edge, 5, j->surface, j->lines, 1));
+    QL_TRY(ql_remesh(&j->work, j->work_edge * j->edge, 5, j->surface, j->lines, 1));
     QL_TRY(QL_TAKE(j->corner, j->work.vertex_count));
     QL_TRY(QL_TAKE(j->phi, j->work.face_count));
     QL_TRY(QL_TAKE(j->matching, 3 * (int64_t)j->work.face_count));
@@ -362,21 +373,23 @@ static ql_status forgive(ql_status status, const char *rung)
     return status;
 }
 
-static ql_status climb(job *j)
+/* allow_last: use the rungs that always work when the maps fail. */
+static ql_status climb(job *j, bool allow_last, bool *found)
 {
-    static const double first[] = {1}, more[] = {0.97, 1.03, 0.94, 1.05, 0.9};
+    static const double first[] = {1}, more[] = {0.97, 1.03, 0.95};
     bool done = false;
     for (int smooth = j->alpha == NULL; smooth < 2 && !done; ++smooth) {
         ql_quad_rung best = j->alpha != NULL && smooth ? QL_RUNG_SMOOTH : QL_RUNG_FIELD;
         ql_status status = make_field(j, !smooth);
         if (status == QL_OK) status = try_maps(j, best, first, 1, 1, &done);
         if (status == QL_OK && !done)
-            status = try_maps(j, best == QL_RUNG_FIELD ? QL_RUNG_SCALED : best, more, 5, 1, &done);
+            status = try_maps(j, best == QL_RUNG_FIELD ? QL_RUNG_SCALED : best, more, 3, 1, &done);
         QL_TRY(forgive(status, ql_quad_rung_name(best)));
     }
-    if (!done) QL_TRY(forgive(try_coarse(j, &done), "coarse"));
-    if (!done) QL_TRY(try_split(j, &done));
-    return done ? QL_OK : QL_FAIL(NUMERIC, "no rung of the ladder gave a valid quad mesh");
+    if (!done && allow_last) QL_TRY(forgive(try_coarse(j, &done), "coarse"));
+    if (!done && allow_last) QL_TRY(try_split(j, &done));
+    *found = done;
+    return done || !allow_last ? QL_OK : QL_FAIL(NUMERIC, "no rung of the ladder gave a valid quad mesh");
 }
 
 static void job_destroy(job *j)
@@ -388,6 +401,7 @@ static void job_destroy(job *j)
     ql_free(j->matching);
     ql_closest_destroy(j->surface);
     ql_closest_destroy(j->lines);
+    ql_free(j->chain);
     ql_quads_destroy(&j->quads);
 }
 
@@ -405,6 +419,50 @@ static ql_status append(ql_quad_result *r, const ql_quads *q)
     return QL_OK;
 }
 
+/* How much worse than wished: irregular vertices beyond those of the field, bad corners, rungs. */
+static ql_status penalty(const job *j, double *value)
+{
+    int32_t irregular;
+    double least = INFINITY;
+    QL_TRY(ql_quad_count_irregular(&j->quads, &irregular));
+    for (int32_t f = 0; f < j->quads.face_count; ++f) {
+        const int32_t *c = j->quads.faces + 4 * (int64_t)f;
+        const double *x = j->quads.vertices;
+        least = fmin(least, ql_quad_scaled_jacobian(x + 3 * (int64_t)c[0], x + 3 * (int64_t)c[1], x + 3 * (int64_t)c[2],
+                                                    x + 3 * (int64_t)c[3]));
+    }
+    *value = irregular + (least < 0.2 ? 20 : least < 0.35 ? 4 : 0) + (j->rung == QL_RUNG_SPLIT ? 1e6 : j->rung == QL_RUNG_COARSE ? 1e3 : 0);
+    return QL_OK;
+}
+
+/* Tries working surfaces of different fineness; the best result goes to the caller. */
+static ql_status best_of(job *base, ql_quads *quads, ql_quad_rung *rung, int32_t *singular)
+{
+    double best = INFINITY;
+    ql_status status = QL_OK;
+    for (int i = 0; status == QL_OK && i < WORK_EDGES; ++i) {
+        job j = *base;
+        bool found = false;
+        double value = INFINITY;
+        j.work_edge = WORK_EDGE[i];
+        status = prepare_job(&j);
+        if (status == QL_OK) status = climb(&j, best == INFINITY && i + 1 == WORK_EDGES, &found);
+        if (status == QL_OK && found) status = penalty(&j, &value);
+        if (status == QL_OK && value < best) {
+            best = value;
+            *rung = j.rung;
+            *singular = j.singular;
+            ql_quads_destroy(quads);
+            *quads = j.quads;
+            memset(&j.quads, 0, sizeof j.quads);
+        }
+        bool good = best <= 1.1 * *singular + 2;
+        job_destroy(&j);
+        if (good) break;
+    }
+    return status;
+}
+
 static ql_status one_component(ql_quad_result *result, const ql_prepared *prepared, int32_t c, const ql_mesh *mesh,
                                const double *alpha, const ql_quads_options *options, double edge)
 {
@@ -412,16 +470,18 @@ static ql_status one_component(ql_quad_result *result, const ql_prepared *prepar
     if (!(component->area > 0)) return QL_FAIL(MESH, "component of face %d has zero area", component->parent[0]);
     /* a small component still gets a few quads */
     double own = fmin(edge, sqrt(component->area / 12));
-    job j = {.mesh = mesh, .alpha = options->method == QL_QUADS_SMOOTH ? NULL : alpha, .component = component, .edge = own,
-             .feature_angle_deg = options->feature_angle_deg, .time = &result->quality};
-    ql_status status = prepare_job(&j);
-    if (status == QL_OK) status = climb(&j);
-    if (status == QL_OK) status = append(result, &j.quads);
+    job base = {.mesh = mesh, .alpha = options->method == QL_QUADS_SMOOTH ? NULL : alpha, .component = component,
+                .edge = own, .feature_angle_deg = options->feature_angle_deg, .time = &result->quality};
+    ql_quads quads = {0};
+    ql_quad_rung rung = QL_RUNG_FIELD;
+    int32_t singular = 0;
+    ql_status status = best_of(&base, &quads, &rung, &singular);
+    if (status == QL_OK) status = append(result, &quads);
     if (status == QL_OK) {
-        if (j.rung > result->rung) result->rung = j.rung;
-        result->quality.field_singularities += j.singular;
+        if (rung > result->rung) result->rung = rung;
+        result->quality.field_singularities += singular;
     }
-    job_destroy(&j);
+    ql_quads_destroy(&quads);
     return QL_CHAIN(status, "component %d of %d (from face %d)", c + 1, prepared->count, component->parent[0]);
 }
 

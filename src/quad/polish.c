@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "field/cross_vector.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 ql_status ql_quads_create(ql_quads *q, int32_t vertex_count, int32_t face_count)
@@ -49,6 +50,8 @@ double ql_quad_scaled_jacobian(const double *a, const double *b, const double *c
 typedef struct polish {
     ql_quads *q;
     const ql_closest *surface, *lines;
+    const int32_t *chain;  /* of each line */
+    int32_t *own;          /* chain of each vertex on a line */
     int32_t *start, *star; /* faces round a vertex */
 } polish;
 
@@ -74,28 +77,41 @@ static double quad_quality(const ql_quads *q, int32_t f)
     return ql_quad_scaled_jacobian(at(q, c[0]), at(q, c[1]), at(q, c[2]), at(q, c[3]));
 }
 
-/* Worst quad round v, with v at x; also a mean that breaks ties. */
-static double star_quality(const polish *p, int32_t v, const double x[3], double *mean)
+/* Worst quad round v, with v at x. */
+static double star_quality(const polish *p, int32_t v, const double x[3])
 {
     ql_quads *q = p->q;
-    double old[3], least = INFINITY, sum = 0;
+    double old[3], least = INFINITY;
     memcpy(old, at(q, v), sizeof old);
     memcpy(q->vertices + 3 * (int64_t)v, x, sizeof old);
-    for (int32_t i = p->start[v]; i < p->start[v + 1]; ++i) {
-        double value = quad_quality(q, p->star[i] / 4);
-        least = fmin(least, value);
-        sum += value;
-    }
+    for (int32_t i = p->start[v]; i < p->start[v + 1]; ++i) least = fmin(least, quad_quality(q, p->star[i] / 4));
     memcpy(q->vertices + 3 * (int64_t)v, old, sizeof old);
-    if (mean != NULL) *mean = sum / (p->start[v + 1] > p->start[v] ? p->start[v + 1] - p->start[v] : 1);
     return least;
 }
 
+/* Back onto the surface or the vertex's chain; stays where it is when the nearest line is another chain. */
 static void put_back(const polish *p, int32_t v, double x[3])
 {
     double near_one[3], d2;
-    const ql_closest *tree = p->q->pin[v] == QL_PIN_LINE ? p->lines : p->surface;
-    if (tree != NULL && ql_closest_find(tree, x, INFINITY, near_one, &d2) >= 0) memcpy(x, near_one, sizeof near_one);
+    bool on_line = p->q->pin[v] == QL_PIN_LINE;
+    const ql_closest *tree = on_line ? p->lines : p->surface;
+    int32_t found = tree == NULL ? -1 : ql_closest_find(tree, x, INFINITY, near_one, &d2);
+    if (found < 0) return;
+    bool other = on_line && p->chain != NULL && p->chain[found] != p->own[v];
+    memcpy(x, other ? at(p->q, v) : near_one, sizeof near_one);
+}
+
+static ql_status find_chains(polish *p)
+{
+    const ql_quads *q = p->q;
+    QL_TRY(QL_TAKE(p->own, q->vertex_count + 1));
+    for (int32_t v = 0; v < q->vertex_count; ++v) {
+        double near_one[3], d2;
+        if (q->pin[v] != QL_PIN_LINE || p->lines == NULL || p->chain == NULL) continue;
+        int32_t found = ql_closest_find(p->lines, at(q, v), INFINITY, near_one, &d2);
+        p->own[v] = found < 0 ? -1 : p->chain[found];
+    }
+    return QL_OK;
 }
 
 /* Where the square nearest to a quad (least squares in its mean plane) has corner k. The size is the quad's own, pulled half
@@ -129,21 +145,22 @@ static double mean_edge(const ql_quads *q)
     return sum / (4.0 * (q->face_count > 0 ? q->face_count : 1));
 }
 
-static void smooth_sweep(const polish *p, double size)
+/* guarded: only moves that do not spoil the worst quad round the vertex; else all moves, of vertices off the lines. */
+static void smooth_sweep(const polish *p, double size, bool guarded)
 {
     ql_quads *q = p->q;
     for (int32_t v = 0; v < q->vertex_count; ++v) {
         int32_t n = p->start[v + 1] - p->start[v];
-        if (q->pin[v] == QL_PIN_CORNER || n == 0) continue;
-        double x[3] = {0, 0, 0}, mean_before, mean_after;
+        if (q->pin[v] == QL_PIN_CORNER || n == 0 || (!guarded && q->pin[v] != QL_PIN_FREE)) continue;
+        double x[3] = {0, 0, 0};
         for (int32_t i = p->start[v]; i < p->start[v + 1]; ++i) {
             double wish[3];
             square_corner(q, p->star[i] / 4, p->star[i] & 3, size, wish);
             ql_axpy(1.0 / n, wish, x);
         }
         put_back(p, v, x);
-        double before = star_quality(p, v, at(q, v), &mean_before), after = star_quality(p, v, x, &mean_after);
-        if (after >= before || after > 0.6) memcpy(q->vertices + 3 * (int64_t)v, x, sizeof x);
+        if (!guarded || star_quality(p, v, x) > 0.6 || star_quality(p, v, x) >= star_quality(p, v, at(q, v)))
+            memcpy(q->vertices + 3 * (int64_t)v, x, sizeof x);
     }
 }
 
@@ -153,7 +170,7 @@ static int search_vertex(const polish *p, int32_t v)
     ql_quads *q = p->q;
     if (q->pin[v] == QL_PIN_CORNER) return 0;
     int32_t corner0 = p->star[p->start[v]];
-    double size = 0, best = star_quality(p, v, at(q, v), NULL), n[3] = {0, 0, 0}, a[3], b[3];
+    double size = 0, best = star_quality(p, v, at(q, v)), n[3] = {0, 0, 0}, a[3], b[3];
     for (int32_t i = p->start[v]; i < p->start[v + 1]; ++i) {
         const int32_t *c = q->faces + 4 * (int64_t)(p->star[i] / 4);
         double u[3], w[3], x[3];
@@ -174,7 +191,7 @@ static int search_vertex(const polish *p, int32_t v)
             double x[3], c = cos(k * M_PI / 6), s = sin(k * M_PI / 6);
             for (int i = 0; i < 3; ++i) x[i] = at(q, v)[i] + step * (c * a[i] + s * b[i]);
             put_back(p, v, x);
-            double value = star_quality(p, v, x, NULL);
+            double value = star_quality(p, v, x);
             if (value <= best + 1e-6) continue;
             best = value;
             memcpy(q->vertices + 3 * (int64_t)v, x, sizeof x);
@@ -250,18 +267,56 @@ static ql_status compact(ql_quads *q)
     return QL_OK;
 }
 
-ql_status ql_polish(ql_quads *q, const ql_closest *surface, const ql_closest *lines, int sweeps)
+static double worst_quad(const ql_quads *q)
 {
-    polish p = {.q = q, .surface = surface, .lines = lines};
+    double least = INFINITY;
+    for (int32_t f = 0; f < q->face_count; ++f) least = fmin(least, quad_quality(q, f));
+    return least;
+}
+
+static void improve(const polish *p, int loose_sweeps, int sweeps)
+{
+    double size = mean_edge(p->q);
+    for (int sweep = 0; sweep < loose_sweeps; ++sweep) smooth_sweep(p, size, false);
+    for (int sweep = 0; sweep < sweeps; ++sweep) smooth_sweep(p, size, true);
+    for (int sweep = 0; sweep < 6; ++sweep) untangle_sweep(p, 0.45);
+}
+
+/* Careful smoothing first; when that leaves bad corners, also from the start with free smoothing, and the better one stays. */
+static ql_status improve_twice(const polish *p, int sweeps)
+{
+    static const double GOOD = 0.25;
+    ql_quads *q = p->q;
+    size_t size = 3 * (size_t)q->vertex_count * sizeof *q->vertices;
+    double *start = NULL, *first = NULL;
+    ql_status status = QL_TAKE(start, 3 * (int64_t)q->vertex_count + 1);
+    if (status == QL_OK) status = QL_TAKE(first, 3 * (int64_t)q->vertex_count + 1);
+    if (status == QL_OK) {
+        memcpy(start, q->vertices, size);
+        improve(p, 0, sweeps);
+        double one = worst_quad(q);
+        if (sweeps > 0 && one < GOOD) {
+            memcpy(first, q->vertices, size);
+            memcpy(q->vertices, start, size);
+            improve(p, 15, sweeps);
+            if (worst_quad(q) < one) memcpy(q->vertices, first, size);
+        }
+    }
+    ql_free(start);
+    ql_free(first);
+    return status;
+}
+
+ql_status ql_polish(ql_quads *q, const ql_closest *surface, const ql_closest *lines, const int32_t *chain, int sweeps)
+{
+    polish p = {.q = q, .surface = surface, .lines = lines, .chain = chain};
     ql_status status = QL_OK;
     for (int removed = 1, round = 0; status == QL_OK && removed && round < 10; ++round) status = remove_doublets(q, &removed);
     if (status == QL_OK) status = compact(q);
     if (status == QL_OK) status = build_stars(&p);
-    if (status == QL_OK) {
-        double size = mean_edge(q);
-        for (int sweep = 0; sweep < sweeps; ++sweep) smooth_sweep(&p, size);
-        for (int sweep = 0; sweep < 6; ++sweep) untangle_sweep(&p, 0.45);
-    }
+    if (status == QL_OK) status = find_chains(&p);
+    if (status == QL_OK) status = improve_twice(&p, sweeps);
+    ql_free(p.own);
     ql_free(p.start);
     ql_free(p.star);
     return status;

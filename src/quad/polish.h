@@ -27,7 +27,10 @@ void ql_quads_destroy(ql_quads *quads); /* NULL-safe */
 /* Scaled Jacobian of a quad (quadjudge.py): minimum over corners of (e_i x e_{i-1}) . n / (|e_i||e_{i-1}|). */
 double ql_quad_scaled_jacobian(const double *a, const double *b, const double *c, const double *d);
 
-/* lines may be NULL. */
-ql_status ql_polish(ql_quads *quads, const ql_closest *surface, const ql_closest *lines, int sweeps);
+/* Interior vertices of valence other than 4 (in judge.c). */
+ql_status ql_quad_count_irregular(const ql_quads *quads, int32_t *irregular);
+
+/* lines and chain (see remesh.h) may be NULL. A vertex on a line stays on its chain. */
+ql_status ql_polish(ql_quads *quads, const ql_closest *surface, const ql_closest *lines, const int32_t *chain, int sweeps);
 
 #endif

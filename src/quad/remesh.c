@@ -465,23 +465,57 @@ ql_status ql_remesh(ql_surface *s, double edge, int rounds, const ql_closest *or
     return status;
 }
 
-ql_status ql_remesh_lines(const ql_surface *s, ql_closest **lines)
+static int32_t find_chain(int32_t *parent, int32_t i)
+{
+    while (parent[i] != i) i = parent[i] = parent[parent[i]];
+    return i;
+}
+
+/* Edges that meet at a vertex which is no corner belong to one chain. half: the half-edge of each line. */
+static ql_status label_chains(const ql_surface *s, const int32_t *half, int32_t count, int32_t *chain)
+{
+    uint8_t *corner = NULL;
+    int32_t *last = NULL;
+    ql_status status = QL_TAKE(corner, s->vertex_count + 1);
+    if (status == QL_OK) status = QL_TAKE(last, s->vertex_count + 1);
+    if (status == QL_OK) status = ql_feature_corners(s, corner);
+    for (int32_t i = 0; status == QL_OK && i < count; ++i) chain[i] = i;
+    for (int32_t i = 0; status == QL_OK && i < count; ++i)
+        for (int end = 0; end < 2; ++end) {
+            int32_t v = end ? ql_to(s, half[i]) : ql_from(s, half[i]);
+            if (corner[v]) continue;
+            if (last[v] > 0) chain[find_chain(chain, i)] = find_chain(chain, last[v] - 1);
+            last[v] = i + 1;
+        }
+    for (int32_t i = 0; status == QL_OK && i < count; ++i) chain[i] = find_chain(chain, i);
+    ql_free(corner);
+    ql_free(last);
+    return status;
+}
+
+ql_status ql_remesh_lines(const ql_surface *s, ql_closest **lines, int32_t **chain)
 {
     double *corners = NULL;
-    int32_t count = 0;
+    int32_t *half = NULL, count = 0;
     *lines = NULL;
+    *chain = NULL;
     for (int32_t h = 0; h < 3 * s->face_count; ++h) count += s->feature[h] && s->opposite[h] < h;
     if (count == 0) return QL_OK;
-    QL_TRY(QL_TAKE(corners, 9 * (int64_t)count));
+    ql_status status = QL_TAKE(corners, 9 * (int64_t)count);
+    if (status == QL_OK) status = QL_TAKE(half, count);
+    if (status == QL_OK) status = QL_TAKE(*chain, count);
     count = 0;
-    for (int32_t h = 0; h < 3 * s->face_count; ++h) {
+    for (int32_t h = 0; status == QL_OK && h < 3 * s->face_count; ++h) {
         if (!s->feature[h] || s->opposite[h] >= h) continue;
-        double *t = corners + 9 * (int64_t)count++;
+        double *t = corners + 9 * (int64_t)count;
+        half[count++] = h;
         memcpy(t, ql_at(s, ql_from(s, h)), 3 * sizeof *t);
         memcpy(t + 3, ql_at(s, ql_to(s, h)), 3 * sizeof *t);
         memcpy(t + 6, t + 3, 3 * sizeof *t);
     }
-    ql_status status = ql_closest_create(lines, corners, count);
+    if (status == QL_OK) status = label_chains(s, half, count, *chain);
+    if (status == QL_OK) status = ql_closest_create(lines, corners, count);
     ql_free(corners);
+    ql_free(half);
     return status;
 }

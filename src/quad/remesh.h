@@ -12,7 +12,8 @@
 ql_status ql_remesh(ql_surface *surface, double edge, int rounds, const ql_closest *original, const ql_closest *lines,
                     int separate);
 
-/* Tree over the feature edges of a surface; NULL when it has none. */
-ql_status ql_remesh_lines(const ql_surface *surface, ql_closest **lines);
+/* Tree over the feature edges of a surface (NULL when it has none), and the chain that each of its edges belongs to: chains
+ * end at corners (feature.h). chain: one number per edge of the tree, ql_free it. */
+ql_status ql_remesh_lines(const ql_surface *surface, ql_closest **lines, int32_t **chain);
 
 #endif

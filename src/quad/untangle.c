@@ -133,7 +133,7 @@ static ql_status set_up_lines(problem *p)
         line *l = &p->line[n++];
         double scale;
         l->rest = stretch(map, p->edge, p->value, h, &scale);
-        l->weight = 0.02;
+        l->weight = 0.3;
         for (int e = 0; e < 2; ++e) {
             const ql_grid_term *t = &grid->term[grid->start[2 * (e ? ql_next(h) : h) + 1 - grid->along[h]]];
             l->slot[e] = t->variable < grid->reals ? p->slot[t->variable] : -1;
@@ -343,6 +343,10 @@ static ql_status solve_patch(problem *p)
             if (least > 0.02 || (outer > 5 && least < before + 1e-4 * fabs(before))) break;
             before = least;
         }
+        if (least > 0) { /* free of folds: now the shape */
+            p->eps = 1e-3;
+            (void)minimise(p, x, work, 300);
+        }
         for (int32_t i = 0; i < p->unknowns; ++i) p->value[p->variable[i]] = x[i];
     }
     ql_free(x);
@@ -352,7 +356,7 @@ static ql_status solve_patch(problem *p)
 
 ql_status ql_untangle(const ql_map *map, double edge, double *value, int32_t *folded)
 {
-    static const int rings[] = {4, 8, 16};
+    static const int rings[] = {6, 10, 16};
     problem p = {.map = map, .value = value, .edge = edge};
     double *determinant = NULL;
     int32_t faces = map->surface->face_count;
