@@ -97,8 +97,9 @@ static ql_status factorise(diffusion *d, double mass, double step)
     return good ? QL_OK : QL_FAIL(NUMERIC, "smooth field: factorisation failed (CHOLMOD status %d)", common->status);
 }
 
-/* z <- normalised solution of (mass M + step L) z = mass M z + what the fixed faces give. Returns the mean change. */
-static ql_status diffuse(diffusion *d, double mass, double step, double *change)
+/* z <- solution of (mass M + step L) z = mass M z + what the fixed faces give, brought to unit length face by face or (an
+ * eigenvector in the making) as a whole. *change is the mean change. */
+static ql_status diffuse(diffusion *d, double mass, double step, int by_face, double *change)
 {
     const ql_surface *s = d->s;
     cholmod_dense *b = cholmod_zeros((size_t)d->rows, 1, CHOLMOD_COMPLEX, &d->common);
@@ -123,11 +124,13 @@ static ql_status diffuse(diffusion *d, double mass, double step, double *change)
     cholmod_free_dense(&b, &d->common);
     if (x == NULL) return QL_FAIL(NO_MEMORY, "no memory for the smooth field");
     const double *xx = x->x;
-    double sum = 0;
+    double sum = 0, whole = 0;
+    for (int64_t i = 0; i < 2 * (int64_t)d->rows; ++i) whole += xx[i] * xx[i];
+    whole = sqrt(whole / (d->rows > 0 ? d->rows : 1));
     for (int32_t f = 0; f < s->face_count; ++f) {
         if (d->slot[f] < 0) continue;
         const double *row = xx + 2 * (int64_t)d->slot[f];
-        double *z = d->z + 2 * (int64_t)f, length = hypot(row[0], row[1]);
+        double *z = d->z + 2 * (int64_t)f, length = by_face ? hypot(row[0], row[1]) : whole;
         if (!(length > 1e-200)) continue;
         sum += hypot(row[0] / length - z[0], row[1] / length - z[1]);
         z[0] = row[0] / length;
@@ -151,7 +154,7 @@ static ql_status begin(diffusion *d, double area)
         d->z[2 * (int64_t)f + 1] = fixed ? 0 : sin(angle);
     }
     QL_TRY(factorise(d, mass, 1));
-    for (int i = 0; i < (fixed ? 1 : 30); ++i) QL_TRY(diffuse(d, mass, 1, &change));
+    for (int i = 0; i < (fixed ? 1 : 30); ++i) QL_TRY(diffuse(d, mass, 1, fixed, &change));
     return QL_OK;
 }
 
@@ -176,7 +179,7 @@ static ql_status iterate(diffusion *d, const double *guide, double edge)
         double step = first * pow(last / first, (double)level / (levels - 1));
         QL_TRY(factorise(d, 1, step));
         for (int i = 0; i < (guide == NULL ? 12 : 1); ++i) {
-            QL_TRY(diffuse(d, 1, step, &change));
+            QL_TRY(diffuse(d, 1, step, 1, &change));
             if (change < 1e-4) break;
         }
     }

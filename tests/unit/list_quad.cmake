@@ -1,0 +1,3 @@
+ql_unit_test(test_quad_stages)
+ql_unit_test(test_quad_extract)
+ql_unit_test(test_quad_make)

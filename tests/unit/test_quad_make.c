@@ -1,0 +1,153 @@
+/* From mesh to verified quads: generated and real meshes, bad input. */
+#include "support/test.h"
+
+#include "mesh/generate.h"
+#include "quad/quad.h"
+
+#include <math.h>
+#include <string.h>
+
+static const ql_quads_options OPTIONS = {.enabled = true, .target = 800, .feature_angle_deg = 40, .method = QL_QUADS_SMOOTH};
+
+static void check_result(const ql_mesh *mesh, const double *alpha, const ql_quads_options *options, ql_quad_rung worst,
+                         double irregular)
+{
+    ql_quad_result r;
+    ASSERT_OK(ql_quads_make(&r, mesh, alpha, options));
+    assert_true(r.valid);
+    assert_true(r.rung <= worst);
+    assert_true(r.quality.sj_min > 0);
+    assert_true(r.quality.irregular_interior <= irregular);
+    ql_quad_quality again;
+    bool valid = false;
+    char why[256];
+    ASSERT_OK(ql_quad_judge(&again, &valid, why, r.vertices, r.vertex_count, r.faces, r.face_count, mesh, 40));
+    assert_true(valid);
+    r.faces[1] = r.faces[0]; /* the judge must notice damage */
+    ASSERT_OK(ql_quad_judge(&again, &valid, why, r.vertices, r.vertex_count, r.faces, r.face_count, mesh, 40));
+    assert_false(valid);
+    assert_true(why[0] != 0);
+    ql_quad_result_destroy(&r);
+}
+
+static void test_generated(void **state)
+{
+    (void)state;
+    ql_mesh mesh = {0};
+    ASSERT_OK(ql_generate_icosphere(&mesh, 4));
+    check_result(&mesh, NULL, &OPTIONS, QL_RUNG_SCALED, 30);
+    ql_mesh_destroy(&mesh);
+    ASSERT_OK(ql_generate_torus(&mesh, 48, 24));
+    check_result(&mesh, NULL, &OPTIONS, QL_RUNG_SCALED, 24);
+    ql_mesh_destroy(&mesh);
+    ASSERT_OK(ql_generate_block(&mesh, 8));
+    check_result(&mesh, NULL, &OPTIONS, QL_RUNG_SCALED, 40);
+    ql_mesh_destroy(&mesh);
+    ASSERT_OK(ql_generate_bracket(&mesh, 8));
+    check_result(&mesh, NULL, &OPTIONS, QL_RUNG_SCALED, 8);
+    ql_mesh_destroy(&mesh);
+}
+
+/* A given field with no opinion anywhere and with opinions along x. */
+static void test_given_field(void **state)
+{
+    (void)state;
+    ql_mesh mesh = {0};
+    double *alpha = NULL;
+    ql_quads_options options = OPTIONS;
+    options.method = QL_QUADS_TRAINED;
+    ASSERT_OK(ql_generate_torus(&mesh, 48, 24));
+    ASSERT_OK(QL_TAKE(alpha, 3 * mesh.face_count));
+    for (int32_t f = 0; f < mesh.face_count; ++f) alpha[3 * f] = 1;
+    check_result(&mesh, alpha, &options, QL_RUNG_SPLIT, 1e9);
+    alpha[5] = NAN;
+    ql_quad_result r;
+    assert_int_equal(ql_quads_make(&r, &mesh, alpha, &options), QL_STATUS_FORMAT);
+    assert_non_null(strstr(ql_error_text(), "face 1"));
+    ql_free(alpha);
+    ql_mesh_destroy(&mesh);
+}
+
+static void test_number_of_quads(void **state)
+{
+    (void)state;
+    ql_mesh mesh = {0};
+    ql_quad_result r;
+    ql_quads_options options = OPTIONS;
+    options.target = 2000;
+    ASSERT_OK(ql_generate_torus(&mesh, 48, 24));
+    ASSERT_OK(ql_quads_make(&r, &mesh, NULL, &options));
+    assert_true(fabs(r.face_count - 2000.0) <= 200);
+    ql_quad_result_destroy(&r);
+    options.target = 0;
+    assert_int_equal(ql_quads_make(&r, &mesh, NULL, &options), QL_STATUS_CONFIG);
+    options.target = 1000000000;
+    assert_int_equal(ql_quads_make(&r, &mesh, NULL, &options), QL_STATUS_CONFIG);
+    ql_mesh_destroy(&mesh);
+}
+
+static void make_mesh(ql_mesh *mesh, int32_t vertices, int32_t faces, const double *x, const int32_t *tri)
+{
+    ASSERT_OK(ql_mesh_create(mesh, "small", "", vertices, faces));
+    memcpy(mesh->vertices, x, 3 * (size_t)vertices * sizeof *x);
+    memcpy(mesh->faces, tri, 3 * (size_t)faces * sizeof *tri);
+}
+
+static void test_small(void **state)
+{
+    (void)state;
+    static const double x[21] = {0, 0, 0, 1, 0, 0, 0, 1, 0, 9, 9, 9, 5, 0, 0, 6, 0, 0, 5, 1, 0};
+    static const int32_t one[3] = {0, 1, 2}, two[6] = {0, 1, 2, 4, 5, 6};
+    ql_mesh mesh = {0};
+    ql_quad_result r;
+    make_mesh(&mesh, 4, 1, x, one); /* a single triangle, an unreferenced vertex */
+    ASSERT_OK(ql_quads_make(&r, &mesh, NULL, &OPTIONS));
+    assert_true(r.valid && r.quality.euler == 1);
+    ql_quad_result_destroy(&r);
+    ql_mesh_destroy(&mesh);
+    make_mesh(&mesh, 7, 2, x, two); /* two components */
+    ASSERT_OK(ql_quads_make(&r, &mesh, NULL, &OPTIONS));
+    assert_true(r.valid && r.quality.euler == 2);
+    ql_quad_result_destroy(&r);
+    ql_mesh_destroy(&mesh);
+}
+
+static void test_real(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        double irregular;
+    } cases[] = {{"torque", 8}, {"block", 60}};
+    SKIP_WITHOUT_SHARED("quads of real meshes");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
+        char path[4096];
+        ql_mesh mesh = {0};
+        ql_quads_options options = OPTIONS;
+        options.target = 4000;
+        (void)snprintf(path, sizeof path, "%s/meshes/dev/%s.obj", ql_test_shared(), cases[i].name);
+        ASSERT_OK(ql_mesh_read(&mesh, path));
+        check_result(&mesh, NULL, &options, QL_RUNG_SCALED, cases[i].irregular);
+        ql_mesh_destroy(&mesh);
+    }
+}
+
+static void test_quality_names(void **state)
+{
+    (void)state;
+    ql_quad_quality q = {.faces = 1, .total_s = 7};
+    int n = ql_quad_quality_count();
+    assert_string_equal(ql_quad_quality_name(0), "faces");
+    assert_string_equal(ql_quad_quality_name(n - 1), "total_s");
+    assert_string_equal(ql_quad_quality_unit(n - 1), "s");
+    assert_true(ql_quad_quality_value(&q, 0) == 1 && ql_quad_quality_value(&q, n - 1) == 7);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_generated), cmocka_unit_test(test_given_field), cmocka_unit_test(test_number_of_quads),
+        cmocka_unit_test(test_small),     cmocka_unit_test(test_real),        cmocka_unit_test(test_quality_names),
+    };
+    return ql_test_main(tests);
+}

@@ -1,0 +1,188 @@
+/* Stages of the quad pipeline alone: repair, re-meshing, indices, cut, lattice, rounding. */
+#include "support/test.h"
+
+#include "field/cross.h"
+#include "field/cross_vector.h"
+#include "field/smooth.h"
+#include "mesh/generate.h"
+#include "quad/cut.h"
+#include "quad/feature.h"
+#include "quad/grid.h"
+#include "quad/lattice.h"
+#include "quad/prepare.h"
+#include "quad/remesh.h"
+#include "quad/round.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Smooth field on a surface: indices must add up to 4 chi, the cut must be a disk, conditions must be solvable. */
+static void check_surface(ql_surface *s)
+{
+    double area = ql_surface_area(s), edge = sqrt(area / 600), *phi = NULL, *psi = NULL;
+    uint8_t *matching = NULL;
+    int32_t *index = NULL, sum = 0;
+    ASSERT_OK(ql_feature_mark(s, 40, edge));
+    ASSERT_OK(QL_TAKE(phi, s->face_count));
+    ASSERT_OK(QL_TAKE(psi, 3 * s->face_count));
+    ASSERT_OK(QL_TAKE(matching, 3 * s->face_count));
+    ASSERT_OK(QL_TAKE(index, s->vertex_count));
+    ASSERT_OK(ql_smooth_field(s, NULL, edge, phi));
+    ql_cross_edge_angles(s, psi);
+    ql_cross_matching(s, psi, phi, matching);
+    ql_cross_indices(s, psi, phi, matching, index);
+    for (int32_t v = 0; v < s->vertex_count; ++v) sum += index[v];
+    assert_int_equal(sum, 4 * ql_surface_euler(s));
+    ql_cut cut;
+    ql_grid grid;
+    ASSERT_OK(ql_cut_create(&cut, s, phi, NULL)); /* checks for a disk itself */
+    ASSERT_OK(ql_grid_create(&grid, s, &cut, 1));
+    assert_true(grid.reals > 0);
+    ql_grid_destroy(&grid);
+    ql_cut_destroy(&cut);
+    ql_free(phi);
+    ql_free(psi);
+    ql_free(matching);
+    ql_free(index);
+}
+
+static void check_mesh(const ql_mesh *mesh, int32_t euler, int32_t loops)
+{
+    ql_prepared prepared;
+    ASSERT_OK(ql_prepare(&prepared, mesh));
+    assert_int_equal(prepared.count, 1);
+    assert_int_equal(prepared.euler, euler);
+    assert_int_equal(prepared.loops, loops);
+    check_surface(&prepared.component[0].surface);
+    ql_prepared_destroy(&prepared);
+}
+
+static void test_indices_generated(void **state)
+{
+    (void)state;
+    for (int genus = 0; genus <= 5; ++genus) {
+        ql_mesh mesh = {0};
+        ASSERT_OK(ql_generate_handles(&mesh, genus, 40));
+        check_mesh(&mesh, 2 - 2 * genus, 0);
+        ql_mesh_destroy(&mesh);
+    }
+    ql_mesh bracket = {0};
+    ASSERT_OK(ql_generate_bracket(&bracket, 8));
+    check_mesh(&bracket, 0, 2);
+    ql_mesh_destroy(&bracket);
+}
+
+static void test_indices_real(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int euler, loops;
+    } cases[] = {{"torque", 2, 0}, {"sculpt", -2, 0}, {"kitten", 0, 0}, {"SquareMyles", 0, 2}};
+    SKIP_WITHOUT_SHARED("indices of real meshes");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
+        char path[4096];
+        ql_mesh mesh = {0};
+        (void)snprintf(path, sizeof path, "%s/meshes/dev/%s.obj", ql_test_shared(), cases[i].name);
+        ASSERT_OK(ql_mesh_read(&mesh, path));
+        check_mesh(&mesh, cases[i].euler, cases[i].loops);
+        ql_mesh_destroy(&mesh);
+    }
+}
+
+static void test_remesh(void **state)
+{
+    (void)state;
+    ql_mesh mesh = {0};
+    ql_prepared prepared;
+    ql_closest *tree = NULL, *lines = NULL;
+    int32_t *chain = NULL, loops = -1;
+    ASSERT_OK(ql_generate_block(&mesh, 6));
+    ASSERT_OK(ql_prepare(&prepared, &mesh));
+    ql_surface *s = &prepared.component[0].surface;
+    double area = ql_surface_area(s), edge = sqrt(area / 4000), normal[3];
+    ASSERT_OK(ql_feature_mark(s, 40, edge));
+    ASSERT_OK(ql_closest_of_faces(&tree, s->vertices, s->faces, s->face_count));
+    ASSERT_OK(ql_remesh_lines(s, &lines, &chain));
+    ASSERT_OK(ql_remesh(s, edge, 5, tree, lines, 1));
+    assert_int_equal(ql_surface_euler(s), prepared.euler);
+    ASSERT_OK(ql_surface_loops(s, &loops));
+    assert_int_equal(loops, 0);
+    assert_true(fabs(ql_surface_area(s) - area) < 0.01 * area);
+    for (int32_t f = 0; f < s->face_count; ++f) { /* no slivers */
+        double longest = 0;
+        for (int32_t h = 3 * f; h < 3 * f + 3; ++h)
+            longest = fmax(longest, ql_distance2(ql_at(s, ql_from(s, h)), ql_at(s, ql_to(s, h))));
+        assert_true(ql_surface_normal(s, f, normal) > 0.05 * longest);
+    }
+    for (int32_t h = 0; h < 3 * s->face_count; ++h) assert_true(s->opposite[h] >= 0 || s->feature[h]);
+    ql_closest_destroy(tree);
+    ql_closest_destroy(lines);
+    ql_free(chain);
+    ql_prepared_destroy(&prepared);
+    ql_mesh_destroy(&mesh);
+}
+
+/* Every integer choice of the free variables must solve all equations. */
+static void test_lattice(void **state)
+{
+    (void)state;
+    static const int32_t variable[3][4] = {{0, 1, 2, 3}, {1, 4, 5, 0}, {2, 3, 4, 5}};
+    static const int64_t coefficient[3][4] = {{2, -1, 3, 1}, {2, 4, -6, 2}, {3, 5, -7, 2}};
+    ql_lattice *lattice = NULL;
+    double *matrix = NULL;
+    int32_t columns = 0;
+    ASSERT_OK(ql_lattice_create(&lattice, 6, NULL));
+    for (int i = 0; i < 3; ++i) ASSERT_OK(ql_lattice_add(lattice, variable[i], coefficient[i], 4));
+    ASSERT_OK(ql_lattice_solve(lattice, &matrix, &columns));
+    assert_int_equal(columns, 3);
+    for (int c = 0; c < columns; ++c)
+        for (int i = 0; i < 3; ++i) {
+            double sum = 0;
+            for (int k = 0; k < 4; ++k) sum += (double)coefficient[i][k] * matrix[variable[i][k] * columns + c];
+            assert_true(sum == 0);
+        }
+    ql_free(matrix);
+    ql_lattice_destroy(lattice);
+}
+
+static void test_round(void **state)
+{
+    (void)state;
+    /* 1/2 z'Sz - b'z with minimum at (0.4, 0.4): nearest integers coincide; the condition keeps them apart */
+    const double schur[4] = {2, 0, 0, 2}, linear[2] = {0.8, 0.9}, coefficient[2] = {-1, 1};
+    const int32_t both[2] = {0, 1};
+    double z[2];
+    int32_t broken;
+    ASSERT_OK(ql_round(schur, linear, 2, NULL, z, &broken));
+    assert_true(z[0] == 0 && z[1] == 0);
+    ql_conditions conditions = {0};
+    ASSERT_OK(ql_conditions_add(&conditions, both, coefficient, 2, 1));
+    ASSERT_OK(ql_round(schur, linear, 2, &conditions, z, &broken));
+    assert_int_equal(broken, 0);
+    assert_true(z[0] == 0 && z[1] == 1);
+    ql_conditions_destroy(&conditions);
+}
+
+static void test_prepare_refuses(void **state)
+{
+    (void)state;
+    ql_mesh mesh = {0};
+    ql_prepared prepared;
+    ASSERT_OK(ql_mesh_create(&mesh, "strip", "", 6, 6)); /* a Moebius strip of six triangles */
+    static const int32_t faces[18] = {0, 1, 2, 1, 3, 2, 2, 3, 4, 3, 5, 4, 4, 5, 1, 5, 0, 1};
+    for (int i = 0; i < 18; ++i) mesh.vertices[i] = sin(1.7 * i);
+    memcpy(mesh.faces, faces, sizeof faces);
+    assert_int_equal(ql_prepare(&prepared, &mesh), QL_STATUS_MESH);
+    assert_non_null(strstr(ql_error_text(), "orientable"));
+    ql_mesh_destroy(&mesh);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_indices_generated), cmocka_unit_test(test_indices_real), cmocka_unit_test(test_remesh),
+        cmocka_unit_test(test_lattice),           cmocka_unit_test(test_round),        cmocka_unit_test(test_prepare_refuses),
+    };
+    return ql_test_main(tests);
+}
