@@ -41,7 +41,7 @@ start() {
 }
 
 ranks_of() {
-    kids=$(pgrep -P "$1" -x quadloom)
+    kids=$(pgrep -P "$1")
     echo "${kids:-$1}"
 }
 
