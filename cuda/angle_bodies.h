@@ -1,0 +1,421 @@
+/* Angle network: bodies between the matrix products (method, section 2; engine ref, angle.c, is the same written out).
+ *
+ * gamma is folded into the last layer of a residual block, W_f = gamma drop W_up, b_f = gamma drop b_up, so that
+ * out = relu(x + W_f r + b_f) is one product with addend, bias and ReLU as its epilogue, and a block that is dropped in this
+ * step has W_f = 0: the same launches serve every step. With a = out' where out > 0, G = a^T r and A = sum a:
+ *   W_up' = gamma drop G,  b_up' = gamma drop A,  gamma' = drop (sum_j W_up G + b_up A)
+ *
+ * Sums over faces (biases, norms) go through partial sums of fixed slices of rows: partial[slice][column]. */
+#ifndef QL_CUDA_ANGLE_BODIES_H
+#define QL_CUDA_ANGLE_BODIES_H
+
+#include "step_data.h"
+
+/* A matrix of activations: float32 and, where the products want another form, an operand beside it (else op.hi == x). */
+struct ql_activation {
+    float *x;
+    int ld;
+    ql_operand op;
+
+    QL_BODY void put(int64_t row, int column, float value) const
+    {
+        if (x != nullptr) x[row * ld + column] = value;
+        if (op.hi != x) op.put(row * op.ld + column, value);
+    }
+    QL_BODY ql_activation columns(int at) const { return ql_activation{x + at, ld, op.from(at)}; }
+};
+
+/* Where slices of rows leave their sums. */
+struct ql_column_sums {
+    float *partial;
+    int stride; /* columns of all arrays together */
+    int slice_rows;
+    int rows;
+
+    QL_BODY int64_t begin(int64_t slice) const { return slice * slice_rows; }
+    QL_BODY int64_t end(int64_t slice) const { return (slice + 1) * slice_rows < rows ? (slice + 1) * slice_rows : rows; }
+};
+
+struct ql_norm_input {
+    const float *x; /* rows x WIDTH */
+    int ld;
+    const float *linear_bias;   /* of the layer that made x, still to be added; or nullptr */
+    const float *weight, *bias; /* of the norm */
+};
+
+/* A row in registers: lane i holds columns i, i + SIZE, ... */
+template <int WIDTH, class Team> struct ql_norm_row {
+    static constexpr int MINE = WIDTH / Team::SIZE;
+    float hat[MINE], rate; /* (x - mean) rate */
+
+    QL_BODY void load(const ql_norm_input &in, int64_t row, const Team &team)
+    {
+        float sum = 0, squares = 0;
+        for (int j = 0; j < MINE; ++j) {
+            int k = team.lane() + j * Team::SIZE;
+            hat[j] = in.x[row * in.ld + k] + (in.linear_bias != nullptr ? in.linear_bias[k] : 0.0f);
+            sum += hat[j];
+        }
+        float mean = team.sum(sum) * (1.0f / WIDTH);
+        for (int j = 0; j < MINE; ++j) {
+            hat[j] -= mean;
+            squares += hat[j] * hat[j];
+        }
+        rate = 1 / sqrtf(team.sum(squares) * (1.0f / WIDTH) + QL_NORM_EPSILON);
+        for (int j = 0; j < MINE; ++j) hat[j] *= rate;
+    }
+};
+
+/* rows(rows): out = LN(x), then ReLU where RELU. */
+template <int WIDTH, bool RELU> struct ql_norm_forward {
+    ql_norm_input in;
+    ql_activation out;
+
+    template <class Team> QL_BODY void operator()(int64_t row, const Team &team) const
+    {
+        ql_norm_row<WIDTH, Team> r;
+        r.load(in, row, team);
+        for (int j = 0; j < r.MINE; ++j) {
+            int k = team.lane() + j * Team::SIZE;
+            float y = r.hat[j] * in.weight[k] + in.bias[k];
+            out.put(row, k, RELU && !(y > 0) ? 0.0f : y);
+        }
+    }
+};
+
+/* rows(slices): adjoint of x from that of y. Columns: WIDTH sums for the norm's weight, its bias, and (the adjoint of x) the
+ * bias of the layer below. With g = y' w: x' = rate (g - mean(g) - hat mean(g hat)). */
+template <int WIDTH, bool RELU> struct ql_norm_backward {
+    ql_norm_input in;
+    const float *adjoint;
+    int adjoint_ld;
+    ql_activation out;
+    ql_column_sums sums;
+    int column;
+
+    template <class Team> QL_BODY void operator()(int64_t slice, const Team &team) const
+    {
+        constexpr int MINE = WIDTH / Team::SIZE;
+        float weight_sum[MINE], bias_sum[MINE], x_sum[MINE];
+        for (int j = 0; j < MINE; ++j) weight_sum[j] = bias_sum[j] = x_sum[j] = 0;
+        for (int64_t row = sums.begin(slice); row < sums.end(slice); ++row) {
+            ql_norm_row<WIDTH, Team> r;
+            float g[MINE], sum = 0, product = 0;
+            r.load(in, row, team);
+            for (int j = 0; j < MINE; ++j) {
+                int k = team.lane() + j * Team::SIZE;
+                float y = adjoint[row * adjoint_ld + k];
+                if (RELU && !(r.hat[j] * in.weight[k] + in.bias[k] > 0)) y = 0;
+                weight_sum[j] += y * r.hat[j];
+                bias_sum[j] += y;
+                g[j] = y * in.weight[k];
+                sum += g[j];
+                product += g[j] * r.hat[j];
+            }
+            sum = team.sum(sum) * (1.0f / WIDTH);
+            product = team.sum(product) * (1.0f / WIDTH);
+            for (int j = 0; j < MINE; ++j) {
+                float x = r.rate * (g[j] - sum - r.hat[j] * product);
+                x_sum[j] += x;
+                out.put(row, team.lane() + j * Team::SIZE, x);
+            }
+        }
+        float *partial = sums.partial + slice * sums.stride + column;
+        for (int j = 0; j < MINE; ++j) {
+            int k = team.lane() + j * Team::SIZE;
+            partial[k] = weight_sum[j];
+            partial[WIDTH + k] = bias_sum[j];
+            partial[2 * WIDTH + k] = x_sum[j];
+        }
+    }
+};
+
+/* rows(slices): in place adjoint = 0 where y is not positive; and its column sums. */
+template <int WIDTH> struct ql_relu_backward {
+    const float *y;
+    int y_ld;
+    ql_activation adjoint;
+    ql_column_sums sums;
+    int column;
+
+    template <class Team> QL_BODY void operator()(int64_t slice, const Team &team) const
+    {
+        constexpr int MINE = WIDTH / Team::SIZE;
+        float sum[MINE];
+        for (int j = 0; j < MINE; ++j) sum[j] = 0;
+        for (int64_t row = sums.begin(slice); row < sums.end(slice); ++row)
+            for (int j = 0; j < MINE; ++j) {
+                int k = team.lane() + j * Team::SIZE;
+                float a = y[row * y_ld + k] > 0 ? adjoint.x[row * adjoint.ld + k] : 0.0f;
+                adjoint.put(row, k, a);
+                sum[j] += a;
+            }
+        for (int j = 0; j < MINE; ++j) sums.partial[slice * sums.stride + column + team.lane() + j * Team::SIZE] = sum[j];
+    }
+};
+
+/* each(slices * width): column sums alone. */
+struct ql_column_sum {
+    const float *x;
+    int ld, width;
+    ql_column_sums sums;
+    int column;
+
+    QL_BODY void operator()(int64_t index) const
+    {
+        int64_t slice = index / width, k = index % width;
+        float sum = 0;
+        for (int64_t row = sums.begin(slice); row < sums.end(slice); ++row) sum += x[row * ld + k];
+        sums.partial[slice * sums.stride + column + k] = sum;
+    }
+};
+
+/* each(groups * columns): sums of `group` slices at a time, in order. */
+struct ql_slice_groups {
+    const float *partial;
+    float *out;
+    int columns, slices, group;
+
+    QL_BODY void operator()(int64_t index) const
+    {
+        int64_t k = index % columns, first = index / columns * group;
+        float sum = 0;
+        for (int64_t s = first; s < first + group && s < slices; ++s) sum += partial[s * columns + k];
+        out[index] = sum;
+    }
+};
+
+/* each(columns): all groups in order, added to the gradient at the columns' places (-1: not wanted). */
+struct ql_columns_finish {
+    const float *partial;
+    const int32_t *place;
+    float *gradient;
+    int columns, groups;
+
+    QL_BODY void operator()(int64_t k) const
+    {
+        if (place[k] < 0) return;
+        float sum = 0;
+        for (int64_t g = 0; g < groups; ++g) sum += partial[g * columns + k];
+        gradient[place[k]] += sum;
+    }
+};
+
+/* Products of up to four weight gradients, cut into slices of rows, on their way into the gradient. */
+struct ql_weight_sums {
+    struct item {
+        int32_t place, size, slices;
+        int64_t begin, partial;
+    } items[4];
+    int count;
+    int64_t total;
+    const float *partial;
+    float *gradient;
+
+    /* each(total) */
+    QL_BODY void operator()(int64_t index) const
+    {
+        int which = 0;
+        while (which + 1 < count && index >= items[which + 1].begin) ++which;
+        const item &it = items[which];
+        int64_t at = index - it.begin;
+        float sum = 0;
+        for (int64_t s = 0; s < it.slices; ++s) sum += partial[it.partial + s * it.size + at];
+        gradient[it.place + at] += sum;
+    }
+};
+
+/* each(rows * width): float32 to operand. */
+struct ql_convert {
+    const float *x;
+    int ld, width;
+    ql_operand op;
+
+    QL_BODY void operator()(int64_t index) const
+    {
+        int64_t row = index / width, k = index % width;
+        op.put(row * op.ld + k, x[row * ld + k]);
+    }
+};
+
+/* each(rows * width): what a product's epilogue does where the library has no such epilogue. */
+struct ql_epilogue {
+    float *c;
+    const float *addend, *bias;
+    int ld, addend_ld, width;
+    bool relu;
+
+    QL_BODY void operator()(int64_t index) const
+    {
+        int64_t row = index / width, at = row * ld + index % width;
+        float x = c[at];
+        if (addend != nullptr) x += addend[row * addend_ld + index % width];
+        if (bias != nullptr) x += bias[index % width];
+        c[at] = relu && !(x > 0) ? 0.0f : x;
+    }
+};
+
+/* each(rows * 256): the adjoint of [e, d] parts: e' is set, d' is added to. */
+struct ql_part_skip {
+    const float *wide;
+    float *e, *d;
+
+    QL_BODY void operator()(int64_t index) const
+    {
+        int64_t at = index / 256 * 512 + index % 256;
+        e[index] = wide[at];
+        d[index] += wide[at + 256];
+    }
+};
+
+/* each(n) */
+struct ql_add {
+    float *x;
+    const float *y;
+    QL_BODY void operator()(int64_t i) const { x[i] += y[i]; }
+};
+
+/* ---- head: theta = 2 pi (w . gelu(hidden + b) + b1), 32 hidden units ---- */
+
+enum { QL_HEAD = 32 };
+
+struct ql_head {
+    const float *hidden;                              /* rows x 32, without bias */
+    const float *hidden_bias, *weight, *bias;         /* 32, 32, 1 */
+    QL_BODY float gelu(int64_t row, int k, float *slope) const
+    {
+        return ql_gelu(hidden[row * QL_HEAD + k] + hidden_bias[k], slope);
+    }
+};
+
+static constexpr float QL_TURN = 6.28318530717958647692f;
+
+/* rows(rows) */
+struct ql_head_forward {
+    ql_head head;
+    float *theta;
+
+    template <class Team> QL_BODY void operator()(int64_t row, const Team &team) const
+    {
+        float sum = 0, slope;
+        for (int k = team.lane(); k < QL_HEAD; k += Team::SIZE) sum += head.weight[k] * head.gelu(row, k, &slope);
+        sum = team.sum(sum);
+        if (team.lane() == 0) theta[row] = QL_TURN * (sum + head.bias[0]);
+    }
+};
+
+/* rows(slices): adjoint of hidden; columns: 32 of the weight, 32 of the hidden bias, 1 of the bias. Rows >= count weigh
+ * nothing: this is where the padding of a chunk is cut off from the gradient. */
+struct ql_head_backward {
+    ql_head head;
+    const float *theta_adjoint;
+    ql_activation out;
+    ql_column_sums sums;
+    int column, count;
+
+    template <class Team> QL_BODY void operator()(int64_t slice, const Team &team) const
+    {
+        constexpr int MINE = QL_HEAD / Team::SIZE;
+        float weight_sum[MINE], bias_sum[MINE], out_sum = 0;
+        for (int j = 0; j < MINE; ++j) weight_sum[j] = bias_sum[j] = 0;
+        for (int64_t row = sums.begin(slice); row < sums.end(slice); ++row) {
+            float adjoint = row < count ? QL_TURN * theta_adjoint[row] : 0.0f;
+            out_sum += adjoint;
+            for (int j = 0; j < MINE; ++j) {
+                int k = team.lane() + j * Team::SIZE;
+                float slope, value = head.gelu(row, k, &slope), x = adjoint * head.weight[k] * slope;
+                weight_sum[j] += adjoint * value;
+                bias_sum[j] += x;
+                out.put(row, k, x);
+            }
+        }
+        float *partial = sums.partial + slice * sums.stride + column;
+        for (int j = 0; j < MINE; ++j) {
+            partial[team.lane() + j * Team::SIZE] = weight_sum[j];
+            partial[QL_HEAD + team.lane() + j * Team::SIZE] = bias_sum[j];
+        }
+        if (team.lane() == 0) partial[2 * QL_HEAD] = out_sum;
+    }
+};
+
+/* ---- weights of a step ---- */
+
+/* Where the last layers of the residual blocks lie; a small table on the device. */
+struct ql_fold_table {
+    int32_t row[QL_BLOCK_COUNT + 1];     /* rows of all W_up before this block */
+    int32_t element[QL_BLOCK_COUNT + 1]; /* elements of all W_up before it */
+    int32_t weight[QL_BLOCK_COUNT], bias[QL_BLOCK_COUNT], gamma[QL_BLOCK_COUNT], inner[QL_BLOCK_COUNT];
+
+    QL_BODY int block_of(const int32_t *begin, int64_t at) const
+    {
+        int low = 0, high = QL_BLOCK_COUNT;
+        while (high - low > 1) {
+            int middle = (low + high) / 2;
+            if (at >= begin[middle])
+                low = middle;
+            else
+                high = middle;
+        }
+        return low;
+    }
+};
+
+/* each(elements): W_f. */
+struct ql_fold_weights {
+    const ql_fold_table *table;
+    const float *parameters, *drop;
+    ql_operand folded;
+
+    QL_BODY void operator()(int64_t at) const
+    {
+        int b = table->block_of(table->element, at);
+        int64_t local = at - table->element[b], row = local / table->inner[b];
+        float factor = parameters[table->gamma[b] + row] * drop[b];
+        folded.put(at, factor * parameters[table->weight[b] + local]);
+    }
+};
+
+/* each(rows): b_f. */
+struct ql_fold_biases {
+    const ql_fold_table *table;
+    const float *parameters, *drop;
+    float *folded;
+
+    QL_BODY void operator()(int64_t at) const
+    {
+        int b = table->block_of(table->row, at);
+        int64_t row = at - table->row[b];
+        folded[at] = parameters[table->gamma[b] + row] * drop[b] * parameters[table->bias[b] + row];
+    }
+};
+
+/* rows(rows): from G and A, which lie where the gradients of W_up and b_up belong, to the gradients (see above). */
+struct ql_unfold_gradient {
+    const ql_fold_table *table;
+    const float *parameters, *drop;
+    float *gradient;
+
+    template <class Team> QL_BODY void operator()(int64_t at, const Team &team) const
+    {
+        int b = table->block_of(table->row, at);
+        int64_t row = at - table->row[b], inner = table->inner[b], first = table->weight[b] + row * inner;
+        float factor = parameters[table->gamma[b] + row] * drop[b], sum = 0;
+        for (int64_t j = team.lane(); j < inner; j += Team::SIZE) {
+            sum += parameters[first + j] * gradient[first + j];
+            gradient[first + j] *= factor;
+        }
+        sum = team.sum(sum);
+        if (team.lane() > 0) return;
+        int32_t bias = table->bias[b] + static_cast<int32_t>(row);
+        gradient[table->gamma[b] + row] += drop[b] * (sum + parameters[bias] * gradient[bias]);
+        gradient[bias] *= factor;
+    }
+};
+
+/* each(1): drop factors of a step without stochastic depth. */
+struct ql_drop_ones {
+    float *drop;
+    QL_BODY void operator()(int64_t b) const { drop[b] = 1.0f; }
+};
+
+#endif

@@ -1,0 +1,73 @@
+/* Choice of a GPU (see device.h). */
+#include "device.h"
+
+#include "lt.h"
+
+#include <stdlib.h>
+
+char ql_cuda_summary[256] = "NVIDIA GPUs of compute capability 8.0 and newer";
+
+ql_status ql_cuda_judge(cudaError_t result, const char *call, const char *file, int line)
+{
+    if (result == cudaSuccess) return QL_OK;
+    (void)cudaGetLastError(); /* clears what can be cleared */
+    ql_status status = result == cudaErrorMemoryAllocation ? QL_STATUS_NO_MEMORY : QL_STATUS_ENVIRONMENT;
+    return ql_error_set(status, file, line, "CUDA: %s: %s (%s)", call, cudaGetErrorString(result),
+                        cudaGetErrorName(result));
+}
+
+int ql_cuda_local_rank(void)
+{
+    static const char *const names[] = {"OMPI_COMM_WORLD_LOCAL_RANK", "SLURM_LOCALID", "MPI_LOCALRANKID",
+                                        "PMIX_LOCAL_RANK", "MV2_COMM_WORLD_LOCAL_RANK"};
+    for (const char *name : names) {
+        const char *value = getenv(name);
+        char *end = nullptr;
+        long rank = value != nullptr ? strtol(value, &end, 10) : -1;
+        if (value != nullptr && end != value && *end == '\0' && rank >= 0 && rank < 65536) return static_cast<int>(rank);
+    }
+    return 0;
+}
+
+int ql_cuda_device_of_rank(int local_rank, int count) { return count > 0 ? local_rank % count : 0; }
+
+static ql_status count_devices(int *count)
+{
+    cudaError_t result = cudaGetDeviceCount(count);
+    if (result == cudaErrorInsufficientDriver || result == cudaErrorNoDevice || (result == cudaSuccess && *count == 0)) {
+        (void)cudaGetLastError();
+        return QL_FAIL(ENVIRONMENT, "%s (program built with CUDA %d.%d)",
+                       result == cudaErrorInsufficientDriver
+                           ? "no NVIDIA driver, or one older than the program's CUDA"
+                           : "no NVIDIA GPU that this process may use (see CUDA_VISIBLE_DEVICES)",
+                       CUDART_VERSION / 1000, CUDART_VERSION / 10 % 100);
+    }
+    return ql_cuda_judge(result, "cudaGetDeviceCount", __FILE__, __LINE__);
+}
+
+ql_status ql_cuda_available(void)
+{
+    int count = 0;
+    QL_TRY(count_devices(&count));
+    int device = ql_cuda_device_of_rank(ql_cuda_local_rank(), count);
+    cudaDeviceProp properties;
+    CUDA_TRY(cudaGetDeviceProperties(&properties, device));
+    if (properties.major * 10 + properties.minor < QL_CUDA_OLDEST)
+        return QL_FAIL(ENVIRONMENT, "%s has compute capability %d.%d; 8.0 or newer is needed", properties.name,
+                       properties.major, properties.minor);
+    QL_TRY(ql_lt_load());
+    (void)snprintf(ql_cuda_summary, sizeof ql_cuda_summary,
+                   "GPU %d of %d: %.96s, compute capability %d.%d, %.0f GB, %d multiprocessors (CUDA %d.%d)", device, count,
+                   properties.name, properties.major, properties.minor,
+                   static_cast<double>(properties.totalGlobalMem) / 1e9, properties.multiProcessorCount,
+                   CUDART_VERSION / 1000, CUDART_VERSION / 10 % 100);
+    return QL_OK;
+}
+
+ql_status ql_cuda_use_device(void)
+{
+    int count = 0;
+    QL_TRY(count_devices(&count));
+    CUDA_TRY(cudaSetDevice(ql_cuda_device_of_rank(ql_cuda_local_rank(), count)));
+    return QL_OK;
+}

@@ -1,0 +1,202 @@
+/* The machine that an engine has: one stream of one GPU, bodies as kernels, products by cuBLASLt. Compiled by nvcc only.
+ *
+ * The first error is kept and everything after it does nothing, so sequences need no check of their own. A step runs
+ * launch by launch the first time (plans and kernels are made and loaded then) and is recorded as one graph the second
+ * time; what changes from step to step lies in a buffer that the launches read. */
+#ifndef QL_CUDA_GPU_MACHINE_H
+#define QL_CUDA_GPU_MACHINE_H
+
+#include "device.h"
+#include "lt.h"
+#include "network.h"
+
+#include <cuda_runtime.h>
+#include <nvtx3/nvToolsExt.h>
+
+enum { QL_THREADS = 256, QL_WARPS = QL_THREADS / 32, QL_PINNED = 4096 };
+
+template <class Body> __global__ void __launch_bounds__(QL_THREADS) ql_each(int64_t count, const Body body)
+{
+    int64_t i = static_cast<int64_t>(blockIdx.x) * QL_THREADS + threadIdx.x;
+    if (i < count) body(i);
+}
+
+template <class Body> __global__ void __launch_bounds__(QL_THREADS) ql_rows(int64_t count, const Body body)
+{
+    int64_t row = static_cast<int64_t>(blockIdx.x) * QL_WARPS + threadIdx.x / 32;
+    if (row < count) body(row, ql_team_warp()); /* whole warps: row is the same in all lanes */
+}
+
+class ql_gpu_machine {
+  public:
+    static int64_t budget(const ql_engine_options *options)
+    {
+        size_t free_bytes = 0, total = 0;
+        int64_t most = options->memory_mb > 0 ? options->memory_mb * 1000000 : INT64_MAX;
+        if (ql_cuda_use_device() != QL_OK || cudaMemGetInfo(&free_bytes, &total) != cudaSuccess) {
+            ql_error_clear(); /* a prediction on a machine without a GPU */
+            return most;
+        }
+        int64_t left = static_cast<int64_t>(free_bytes) - static_cast<int64_t>(total / 50); /* the graph, the context */
+        return left < most ? left : most;
+    }
+
+    ql_status open()
+    {
+        QL_TRY(ql_cuda_available());
+        QL_TRY(ql_cuda_use_device());
+        CUDA_TRY(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+        CUDA_TRY(cudaEventCreateWithFlags(&uploaded, cudaEventDisableTiming));
+        CUDA_TRY(cudaHostAlloc(&pinned, 2 * QL_PINNED, cudaHostAllocDefault));
+        CUDA_TRY(cudaMalloc(&workspace, QL_LT_WORKSPACE));
+        QL_TRY(ql_lt_open(&lt));
+        lt.workspace = workspace;
+        return QL_OK;
+    }
+
+    ~ql_gpu_machine()
+    {
+        if (graph != nullptr) (void)cudaGraphExecDestroy(graph);
+        ql_lt_close(&lt);
+        if (workspace != nullptr) (void)cudaFree(workspace);
+        if (pinned != nullptr) (void)cudaFreeHost(pinned);
+        if (uploaded != nullptr) (void)cudaEventDestroy(uploaded);
+        if (stream != nullptr) (void)cudaStreamDestroy(stream);
+    }
+
+    ql_status allocate(void **memory, size_t bytes)
+    {
+        CUDA_TRY(cudaMalloc(memory, bytes));
+        CUDA_TRY(cudaMemsetAsync(*memory, 0, bytes, stream));
+        return QL_OK;
+    }
+
+    void release(void *memory)
+    {
+        if (stream != nullptr) (void)cudaStreamSynchronize(stream);
+        (void)cudaFree(memory);
+    }
+
+    ql_status status() const { return first_error; }
+
+    /* The host's memory may be reused at return; small things go through pinned memory and do not wait for the device. */
+    void upload(void *to, const void *from, size_t bytes)
+    {
+        if (failed() || bytes == 0) return;
+        if (bytes > QL_PINNED) {
+            check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream), "cudaMemcpyAsync to the device");
+            check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
+            return;
+        }
+        check(cudaEventSynchronize(uploaded), "cudaEventSynchronize");
+        memcpy(pinned, from, bytes);
+        check(cudaMemcpyAsync(to, pinned, bytes, cudaMemcpyHostToDevice, stream), "cudaMemcpyAsync to the device");
+        check(cudaEventRecord(uploaded, stream), "cudaEventRecord");
+    }
+
+    void download(void *to, const void *from, size_t bytes)
+    {
+        if (failed() || bytes == 0) return;
+        void *landing = bytes > QL_PINNED ? to : static_cast<char *>(pinned) + QL_PINNED;
+        check(cudaMemcpyAsync(landing, from, bytes, cudaMemcpyDeviceToHost, stream), "cudaMemcpyAsync to the host");
+        check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
+        if (!failed() && landing != to) memcpy(to, landing, bytes);
+    }
+
+    void zero(void *memory, size_t bytes)
+    {
+        if (!failed()) check(cudaMemsetAsync(memory, 0, bytes, stream), "cudaMemsetAsync");
+    }
+
+    void enter(const char *name) { (void)nvtxRangePushA(name); }
+    void leave() { (void)nvtxRangePop(); }
+
+    template <class Body> void each(int64_t count, const Body &body)
+    {
+        if (failed() || count <= 0) return;
+        ql_each<<<blocks(count, QL_THREADS), QL_THREADS, 0, stream>>>(count, body);
+        check(cudaGetLastError(), "launch of a kernel over elements");
+    }
+
+    template <class Body> void rows(int64_t count, const Body &body)
+    {
+        if (failed() || count <= 0) return;
+        ql_rows<<<blocks(count, QL_WARPS), QL_THREADS, 0, stream>>>(count, body);
+        check(cudaGetLastError(), "launch of a kernel over rows");
+    }
+
+    /* SPLIT: the small products first, so that the last pass carries the epilogue. */
+    void gemm(const ql_gemm &g)
+    {
+        static const ql_lt_pass single[] = {{false, false, true, true}};
+        static const ql_lt_pass split[] = {{true, false, true, false}, {false, true, false, false}, {false, false, false, true}};
+        if (failed()) return;
+        bool done = passes(g, g.a.kind == QL_OPERAND_SPLIT ? split : single, g.a.kind == QL_OPERAND_SPLIT ? 3 : 1);
+        if (failed() || done) return;
+        ql_gemm plain = g; /* no algorithm with this epilogue: the product alone, then a kernel */
+        plain.addend = nullptr;
+        plain.bias = nullptr;
+        plain.relu = false;
+        plain.addend_ld = 0;
+        if (g.addend == g.c || g.batch > 1 || !passes(plain, g.a.kind == QL_OPERAND_SPLIT ? split : single,
+                                                      g.a.kind == QL_OPERAND_SPLIT ? 3 : 1)) {
+            if (!failed())
+                first_error = QL_FAIL(ENVIRONMENT, "cuBLASLt has no algorithm for a product of %d x %d x %d", g.m, g.n, g.k);
+            return;
+        }
+        each(static_cast<int64_t>(g.m) * g.n,
+             ql_epilogue{g.c, g.addend, g.bias, g.ldc, g.addend_ld > 0 ? g.addend_ld : g.ldc, g.n, g.relu});
+    }
+
+    /* Runs a sequence: launch by launch at first, as a graph from the second time on. */
+    template <class Sequence> void replay(const Sequence &sequence)
+    {
+        if (failed()) return;
+        if (calls++ == 0) {
+            sequence();
+            return;
+        }
+        if (graph == nullptr) record(sequence);
+        if (!failed()) check(cudaGraphLaunch(graph, stream), "cudaGraphLaunch");
+    }
+
+    size_t graph_nodes = 0; /* of the recorded step */
+
+  private:
+    cudaStream_t stream = nullptr;
+    cudaEvent_t uploaded = nullptr;
+    cudaGraphExec_t graph = nullptr;
+    void *pinned = nullptr, *workspace = nullptr;
+    ql_lt lt = {};
+    ql_status first_error = QL_OK;
+    int64_t calls = 0;
+
+    bool failed() const { return first_error != QL_OK; }
+    void check(cudaError_t result, const char *call)
+    {
+        if (!failed() && result != cudaSuccess) first_error = ql_cuda_judge(result, call, __FILE__, __LINE__);
+    }
+    static unsigned blocks(int64_t count, int size) { return static_cast<unsigned>((count + size - 1) / size); }
+
+    bool passes(const ql_gemm &g, const ql_lt_pass *pass, int count)
+    {
+        bool done = true;
+        for (int p = 0; p < count && done && !failed(); ++p) first_error = ql_lt_multiply(&lt, g, pass[p], stream, &done);
+        return done;
+    }
+
+    template <class Sequence> void record(const Sequence &sequence)
+    {
+        cudaGraph_t recorded = nullptr;
+        check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
+        if (failed()) return;
+        sequence();
+        cudaError_t result = cudaStreamEndCapture(stream, &recorded);
+        check(result, "cudaStreamEndCapture");
+        if (!failed()) check(cudaGraphGetNodes(recorded, nullptr, &graph_nodes), "cudaGraphGetNodes");
+        if (!failed()) check(cudaGraphInstantiate(&graph, recorded, 0), "cudaGraphInstantiate");
+        if (recorded != nullptr) (void)cudaGraphDestroy(recorded);
+    }
+};
+
+#endif

@@ -1,0 +1,117 @@
+/* The machine that a test has: bodies in loops, products by OpenBLAS with the operands' rounding. It proves everything of
+ * the engine but launches and the lanes of a warp. */
+#ifndef QL_CUDA_HOST_MACHINE_H
+#define QL_CUDA_HOST_MACHINE_H
+
+#include "portable.h"
+
+#include <cblas.h>
+
+class ql_host_machine {
+  public:
+    ~ql_host_machine()
+    {
+        ql_free(a_rounded.values);
+        ql_free(b_rounded.values);
+    }
+    static ql_status available() { return QL_OK; }
+    static int64_t budget(const ql_engine_options *options)
+    {
+        return options->memory_mb > 0 ? options->memory_mb * 1000000 : INT64_MAX;
+    }
+    ql_status open() { return QL_OK; }
+    ql_status allocate(void **memory, size_t bytes)
+    {
+        *memory = ql_memory_take(bytes, 1);
+        return *memory != nullptr ? QL_OK : QL_FAIL(NO_MEMORY, "no memory for %zu bytes", bytes);
+    }
+    void release(void *memory) { ql_free(memory); }
+    ql_status status() const { return QL_OK; }
+
+    void upload(void *to, const void *from, size_t bytes) { memcpy(to, from, bytes); }
+    void download(void *to, const void *from, size_t bytes) { memcpy(to, from, bytes); }
+    void zero(void *memory, size_t bytes) { memset(memory, 0, bytes); }
+    void enter(const char *) {}
+    void leave() {}
+    template <class Sequence> void replay(const Sequence &sequence) { sequence(); }
+
+    template <class Body> void each(int64_t count, const Body &body)
+    {
+#pragma omp parallel for schedule(static)
+        for (int64_t i = 0; i < count; ++i) body(i);
+    }
+
+    template <class Body> void rows(int64_t count, const Body &body)
+    {
+#pragma omp parallel for schedule(static)
+        for (int64_t i = 0; i < count; ++i) body(i, ql_team_single());
+    }
+
+    void gemm(const ql_gemm &g)
+    {
+        for (int64_t s = 0; s < g.batch; ++s) {
+            ql_gemm slice = g;
+            slice.a = g.a.from(s * g.stride_a);
+            slice.b = g.b.from(s * g.stride_b);
+            slice.c = g.c + s * g.stride_c;
+            one(slice);
+        }
+    }
+
+  private:
+    struct buffer {
+        float *values;
+        size_t size;
+    };
+    buffer a_rounded = {nullptr, 0}, b_rounded = {nullptr, 0};
+
+    /* The operand as the tensor cores see it: float32 of the same shape. */
+    static const float *rounded(const ql_operand &op, int rows, int columns, buffer &to)
+    {
+        if (op.kind == QL_OPERAND_PLAIN || op.kind == QL_OPERAND_SPLIT) return static_cast<const float *>(op.hi);
+        size_t size = static_cast<size_t>(rows) * static_cast<size_t>(op.ld);
+        if (size > to.size) {
+            ql_free(to.values);
+            to.values = static_cast<float *>(ql_memory_take(size, sizeof(float)));
+            to.size = to.values != nullptr ? size : 0;
+        }
+        for (int64_t r = 0; r < rows; ++r)
+            for (int64_t c = 0; c < columns; ++c) {
+                float x = op.get(r * op.ld + c);
+                to.values[r * op.ld + c] = op.kind == QL_OPERAND_TF32 ? ql_round_tf32(x) : x;
+            }
+        return to.values;
+    }
+
+    static void multiply(const ql_gemm &g, const float *a, const float *b, float beta)
+    {
+        cblas_sgemm(CblasRowMajor, g.product == QL_PRODUCT_TN ? CblasTrans : CblasNoTrans,
+                    g.product == QL_PRODUCT_NT ? CblasTrans : CblasNoTrans, g.m, g.n, g.k, 1.0f, a, g.a.ld, b, g.b.ld,
+                    beta, g.c, g.ldc);
+    }
+
+    void one(const ql_gemm &g)
+    {
+        const float *a = rounded(g.a, g.product == QL_PRODUCT_TN ? g.k : g.m, g.product == QL_PRODUCT_TN ? g.m : g.k,
+                                 a_rounded);
+        const float *b = rounded(g.b, g.product == QL_PRODUCT_NT ? g.n : g.k, g.product == QL_PRODUCT_NT ? g.k : g.n,
+                                 b_rounded);
+        int addend_ld = g.addend_ld > 0 ? g.addend_ld : g.ldc;
+        if (g.addend != nullptr && g.addend != g.c)
+            for (int64_t r = 0; r < g.m; ++r)
+                memcpy(g.c + r * g.ldc, g.addend + r * addend_ld, static_cast<size_t>(g.n) * sizeof(float));
+        multiply(g, a, b, g.addend != nullptr ? 1.0f : 0.0f);
+        if (g.a.kind == QL_OPERAND_SPLIT) {
+            multiply(g, a, g.b.lo, 1.0f);
+            multiply(g, g.a.lo, b, 1.0f);
+        }
+        if (g.bias == nullptr && !g.relu) return;
+        for (int64_t r = 0; r < g.m; ++r)
+            for (int64_t k = 0; k < g.n; ++k) {
+                float x = g.c[r * g.ldc + k] + (g.bias != nullptr ? g.bias[k] : 0.0f);
+                g.c[r * g.ldc + k] = g.relu && !(x > 0) ? 0.0f : x;
+            }
+    }
+};
+
+#endif

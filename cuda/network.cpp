@@ -1,0 +1,389 @@
+/* Plans and layout of device memory (see network.h). */
+#include "network.h"
+
+#include <climits>
+#include <initializer_list>
+
+/* ---- plan ---- */
+
+static int round_up(int64_t n, int unit) { return static_cast<int>((n + unit - 1) / unit * unit); }
+
+static int rows_for(int n) { return round_up(n, n < 2048 ? 64 : n < 8192 ? 256 : 1024); }
+
+static int pieces(int n, int size) { return (n + size - 1) / size; }
+
+ql_status ql_plan_kinds(ql_precision precision, ql_operand_kind *sdf, ql_operand_kind *angle)
+{
+    *sdf = QL_OPERAND_SPLIT;
+    switch (precision) {
+    case QL_PRECISION_FP32: *sdf = *angle = QL_OPERAND_PLAIN; return QL_OK;
+    case QL_PRECISION_TF32: *angle = QL_OPERAND_TF32; return QL_OK;
+    case QL_PRECISION_BF16: *angle = QL_OPERAND_BF16; return QL_OK;
+    case QL_PRECISION_3XTF32: *angle = QL_OPERAND_SPLIT; return QL_OK;
+    case QL_PRECISION_FP64: break;
+    }
+    return QL_FAIL(CONFIG, "engine cuda has no fp64; engine.precision must be fp32, 3xtf32, tf32 or bf16");
+}
+
+static void cut(ql_plan *plan, int angle_chunks, int sdf_rows)
+{
+    plan->angle_chunks = angle_chunks;
+    plan->angle_rows = rows_for(pieces(plan->faces, angle_chunks));
+    plan->angle_chunks = pieces(plan->faces, plan->angle_rows); /* padding may have saved one */
+    plan->surface_chunks = pieces(plan->faces, sdf_rows);
+    plan->surface_rows = round_up(pieces(plan->faces, plan->surface_chunks), 64);
+    plan->off_chunks = pieces(plan->off_points, sdf_rows);
+    plan->off_rows = plan->off_chunks > 0 ? round_up(pieces(plan->off_points, plan->off_chunks), 64) : 0;
+    const int most_slices = 2048;
+    plan->slice_rows = pieces(plan->angle_rows, most_slices) > 16 ? pieces(plan->angle_rows, most_slices) : 16;
+    plan->column_slices = pieces(plan->angle_rows, plan->slice_rows);
+}
+
+static void measure(ql_plan *plan, const ql_engine_setup *setup)
+{
+    ql_network network;
+    ql_arena arena = ql_arena_measuring();
+    (void)ql_network_lay_out(&network, plan, setup, &arena);
+    plan->bytes = static_cast<int64_t>(arena.used);
+}
+
+ql_status ql_plan_make(ql_plan *plan, const ql_engine_setup *setup, int64_t budget)
+{
+    static const int angle_chunks[] = {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128, 256};
+    static const int sdf_rows[] = {16384, 4096, 1024};
+    memset(plan, 0, sizeof *plan);
+    plan->faces = setup->tables->face_count;
+    if (setup->train->off_points > INT_MAX / 2)
+        return QL_FAIL(CONFIG, "train.off_points: at most %d with engine cuda", INT_MAX / 2);
+    plan->off_points = static_cast<int>(setup->train->off_points);
+    QL_TRY(ql_plan_kinds(setup->engine->precision, &plan->sdf_kind, &plan->angle_kind));
+    ql_engine_memory mode = setup->engine->memory;
+    for (int rows : sdf_rows)
+        for (int chunks : angle_chunks) {
+            if (chunks == 1 && mode == QL_MEMORY_RECOMPUTE && plan->faces > 64) continue;
+            if (chunks > 1 && mode == QL_MEMORY_KEEP) break;
+            if (chunks > 1 && plan->faces / chunks < 1024 && !(chunks == 2 && mode == QL_MEMORY_RECOMPUTE)) break;
+            cut(plan, chunks, rows);
+            measure(plan, setup);
+            if (plan->bytes <= budget) return QL_OK;
+        }
+    return QL_FAIL(NO_MEMORY,
+                   "%d faces need %.1f GB of device memory%s, there are %.1f GB; use a mesh with fewer faces, another "
+                   "device%s or engine cpu",
+                   plan->faces, static_cast<double>(plan->bytes) / 1e9,
+                   mode == QL_MEMORY_KEEP ? "" : " in the smallest chunks", static_cast<double>(budget) / 1e9,
+                   mode == QL_MEMORY_KEEP ? ", engine.memory=auto" : "");
+}
+
+void ql_plan_describe(const ql_plan *plan, char *text, size_t size)
+{
+    double gigabytes = static_cast<double>(plan->bytes) / 1e9;
+    if (plan->angle_chunks == 1)
+        (void)snprintf(text, size, "keeps activations, %.2f GB", gigabytes);
+    else
+        (void)snprintf(text, size, "recomputes activations in %d chunks of %d faces, %.2f GB", plan->angle_chunks,
+                       plan->angle_rows, gigabytes);
+}
+
+/* ---- arrays ---- */
+
+struct taker {
+    ql_arena *arena;
+    bool complete;
+
+    template <class T> void operator()(T *&array, int64_t count)
+    {
+        int64_t line = 256 / static_cast<int64_t>(sizeof(T)) > 0 ? 256 / static_cast<int64_t>(sizeof(T)) : 1;
+        array = static_cast<T *>(
+            ql_arena_take(arena, static_cast<size_t>((count + line - 1) / line * line), sizeof(T)));
+        complete = complete && array != nullptr;
+    }
+
+    ql_operand operand(int64_t rows, int width, ql_operand_kind kind)
+    {
+        ql_operand op{nullptr, nullptr, width, kind};
+        float *hi = nullptr;
+        (*this)(hi, kind == QL_OPERAND_BF16 ? (rows * width + 1) / 2 : rows * width);
+        op.hi = hi;
+        if (kind == QL_OPERAND_SPLIT) (*this)(op.lo, rows * width);
+        return op;
+    }
+
+    /* float32 and, where the products want another form, the operand beside it. */
+    ql_activation activation(int64_t rows, int width, ql_operand_kind kind)
+    {
+        ql_activation a{nullptr, width, {}};
+        (*this)(a.x, rows * width);
+        a.op = kind == QL_OPERAND_PLAIN || kind == QL_OPERAND_TF32 ? ql_operand_of(a.x, width, kind)
+                                                                   : operand(rows, width, kind);
+        return a;
+    }
+
+    /* Only what the products want. */
+    ql_activation operand_alone(int64_t rows, int width, ql_operand_kind kind)
+    {
+        return ql_activation{nullptr, width, operand(rows, width, kind)};
+    }
+};
+
+static void lay_out_sdf_chunk(ql_sdf_chunk *chunk, taker &take, int rows, int tangents, ql_operand_kind kind)
+{
+    const ql_layout *layout = ql_layout_get();
+    memset(chunk, 0, sizeof *chunk);
+    chunk->rows = rows;
+    chunk->tangents = tangents;
+    chunk->block = static_cast<int64_t>(rows) * QL_WIDTH;
+    for (int l = 0; l < QL_SDF_LAYERS; ++l) {
+        chunk->weight[l] = ql_padded(layout->sdf[l].weight);
+        chunk->bias[l] = ql_padded(layout->sdf[l].bias);
+    }
+    for (int l = 0; l < QL_HIDDEN; ++l) {
+        ql_sdf_layer *layer = &chunk->layer[l];
+        take(layer->cosine, chunk->block * (l > 0 ? 1 + tangents : 1));
+        layer->tangent = layer->cosine + chunk->block;
+        take(layer->z_part, chunk->block);
+        if (l < QL_HIDDEN - 1) take(layer->delta, chunk->block);
+        layer->right = take.operand(static_cast<int64_t>(rows) * (2 + tangents), QL_WIDTH, kind);
+        layer->left = take.operand(static_cast<int64_t>(rows) * (2 + tangents), QL_WIDTH, kind);
+    }
+    take(chunk->value, rows);
+    take(chunk->gradient, 3 * rows);
+    take(chunk->value_adjoint, rows);
+    take(chunk->gradient_adjoint, 3 * rows);
+    if (tangents == 0) return;
+    take(chunk->hessian, 6 * rows);
+    take(chunk->hessian_adjoint, 6 * rows);
+}
+
+/* Surface and off-surface chunks use the same memory one after the other. */
+static void lay_out_sdf(ql_network *n, taker &take)
+{
+    const ql_plan *plan = &n->plan;
+    int widest = plan->surface_rows > plan->off_rows ? plan->surface_rows : plan->off_rows;
+    int64_t temporary = 4 * plan->surface_rows > plan->off_rows ? 4 * static_cast<int64_t>(plan->surface_rows)
+                                                                : plan->off_rows;
+    n->sdf_weights = plan->sdf_kind == QL_OPERAND_PLAIN ? ql_operand_of(n->parameters, QL_WIDTH)
+                                                        : take.operand(QL_SDF_PARAMETER_COUNT + QL_GAP, 1, plan->sdf_kind);
+    take(n->off_point, 3 * static_cast<int64_t>(widest));
+    take(n->temporary, temporary * QL_WIDTH);
+    take(n->sdf_columns, static_cast<int64_t>(widest / QL_SDF_SUM_ROWS) * QL_SDF_SUMS * QL_WIDTH);
+    take(n->sdf_weight_partial, static_cast<int64_t>(4) * 5 * QL_SDF_SLICES * QL_WIDTH * QL_WIDTH);
+    size_t begin = take.arena->used;
+    lay_out_sdf_chunk(&n->surface, take, plan->surface_rows, 3, plan->sdf_kind);
+    size_t end = take.arena->used;
+    take.arena->used = begin;
+    if (plan->off_rows > 0) lay_out_sdf_chunk(&n->off, take, plan->off_rows, 0, plan->sdf_kind);
+    if (take.arena->used < end) take.arena->used = end;
+    n->surface.parameters = n->off.parameters = n->parameters;
+    n->off.point = n->off_point;
+}
+
+static void lay_out_tables(ql_network *n, taker &take, const ql_engine_setup *setup)
+{
+    const ql_plan *plan = &n->plan;
+    const ql_tables *tables = setup->tables;
+    ql_device_tables *t = &n->tables;
+    memset(t, 0, sizeof *t);
+    int angle = plan->angle_chunks * plan->angle_rows, surface = plan->surface_chunks * plan->surface_rows;
+    int64_t rows = angle > surface ? angle : surface, faces = tables->face_count;
+    bool near = setup->train->sampling == QL_SAMPLING_NEAR;
+    t->face_count = tables->face_count;
+    t->off_count = plan->off_points;
+    t->near_count = static_cast<int>(ql_sample_near_count(plan->off_points, near, setup->train->near_fraction));
+    t->range = near ? QL_NEAR_RANGE : QL_FAR_RANGE;
+    float *array = nullptr;
+    const float **threes[] = {&t->points, &t->normals, &t->u, &t->v};
+    for (const float **table : threes) {
+        take(array, 3 * rows);
+        *table = array;
+    }
+    take(array, QL_ANGLE_INPUTS * rows);
+    t->inputs = array;
+    const float **ones[] = {&t->align, &t->smooth};
+    for (const float **table : ones) {
+        take(array, faces);
+        *table = array;
+    }
+    if (near && t->near_count > 0 && setup->fixed_off_points == nullptr) {
+        take(array, faces);
+        t->sigma = array;
+    }
+    if (setup->fixed_off_points != nullptr) {
+        take(array, 3 * static_cast<int64_t>(plan->off_points));
+        t->fixed_off_points = array;
+    }
+    int32_t *index = nullptr;
+    int64_t pairs = tables->neighbour_ptr[faces];
+    take(index, faces + 1);
+    t->neighbour_ptr = index;
+    take(index, pairs);
+    t->neighbour = index;
+    take(array, pairs);
+    t->transport = array;
+    take(n->theta, rows);
+    take(n->theta_adjoint, rows);
+}
+
+/* ---- angle network ---- */
+
+static const struct {
+    ql_stage stage;
+    int wide;
+} SKIPS[] = {{QL_STAGE_E2, 0}, {QL_STAGE_E1, 1}, {QL_STAGE_E0, 2}};
+
+static void lay_out_blocks(ql_angle_net *a, taker &take)
+{
+    const ql_layout *layout = ql_layout_get();
+    for (int b = 0; b < QL_BLOCK_COUNT; ++b) {
+        const ql_block *block = &layout->block[b];
+        ql_angle_block *tape = &a->block[b];
+        take(tape->down, static_cast<int64_t>(a->rows) * block->inner);
+        take(tape->mid, static_cast<int64_t>(a->rows) * block->inner);
+        tape->relu1 = take.operand(a->rows, block->inner, a->kind);
+        tape->relu2 = take.operand(a->rows, block->inner, a->kind);
+        int wide = -1;
+        for (const auto &skip : SKIPS) /* the ends of e2, e1, e0 are written where d1, d2, d3 read them */
+            if (b == layout->stage_begin[skip.stage + 1] - 1) wide = skip.wide;
+        tape->out = wide >= 0 ? a->wide[wide].columns(0) : take.activation(a->rows, block->width, a->kind);
+    }
+}
+
+static void lay_out_angle(ql_network *n, taker &take)
+{
+    ql_angle_net *a = &n->angle;
+    const ql_plan *plan = &n->plan;
+    int64_t rows = plan->angle_rows;
+    bool plain = plan->angle_kind == QL_OPERAND_PLAIN || plan->angle_kind == QL_OPERAND_TF32;
+    a->kind = plan->angle_kind;
+    a->rows = plan->angle_rows;
+    take(a->in_linear, rows * 256);
+    take(a->widen_linear, rows * 512);
+    take(a->h_linear, rows * 128);
+    take(a->hidden, rows * QL_HEAD);
+    a->a0 = take.activation(rows, 256, a->kind);
+    a->a3 = take.activation(rows, 512, a->kind);
+    for (ql_activation &wide : a->wide) wide = take.activation(rows, 512, a->kind);
+    lay_out_blocks(a, take);
+    a->tail = take.operand(rows, 512, a->kind);
+    a->out_norm = take.operand(rows, 128, a->kind);
+    a->p = take.activation(rows, 512, a->kind);
+    a->q = take.activation(rows, 512, a->kind);
+    for (ql_activation &e : a->e) e = take.activation(rows, 256, a->kind);
+    for (float *&d : a->d) take(d, rows * 256);
+    take(a->inner, rows * 512);
+    a->inner_adjoint = take.operand_alone(rows, 512, a->kind);
+    a->narrow = plain ? ql_activation{nullptr, 256, {}} : take.operand_alone(rows, 256, a->kind);
+    a->hidden_adjoint = take.operand_alone(rows, QL_HEAD, a->kind);
+    a->in_adjoint = take.operand_alone(rows, 256, plain ? a->kind : QL_OPERAND_PLAIN);
+    ql_fold_table table;
+    ql_fold_table_build(&table);
+    a->weights = plain ? ql_operand_of(n->parameters, 1, a->kind) : take.operand(QL_PADDED_COUNT, 1, a->kind);
+    a->folded = take.operand(table.element[QL_BLOCK_COUNT], 1, a->kind);
+    take(a->folded_bias, table.row[QL_BLOCK_COUNT]);
+    take(a->fold, 1);
+    ql_angle_columns_build(&a->columns, nullptr);
+    int groups = pieces(plan->column_slices, QL_COLUMN_GROUP);
+    take(a->column_partial, static_cast<int64_t>(plan->column_slices) * a->columns.total);
+    take(a->column_groups, static_cast<int64_t>(groups) * a->columns.total);
+    take(a->column_place, a->columns.total);
+    int64_t most = 0; /* weights of one residual block together, or a single other one */
+    for (const ql_block &block : ql_layout_get()->block) {
+        int64_t sum = 0;
+        for (const ql_dense *dense : {&block.down, &block.mid, &block.up})
+            sum += static_cast<int64_t>(dense->in) * dense->out * ql_weight_slices(a->rows, dense->out, dense->in);
+        most = sum > most ? sum : most;
+    }
+    int64_t single = 512 * 256 * static_cast<int64_t>(ql_weight_slices(a->rows, 512, 256));
+    take(a->weight_partial, most > single ? most : single);
+}
+
+int ql_weight_slices(int rows, int out, int in)
+{
+    const int tile = 128, tiles_wanted = 132, least_rows = 256;
+    int tiles = pieces(out, tile) * pieces(in, tile), slices = 1;
+    while (2 * slices * tiles <= tiles_wanted && rows / (2 * slices) >= least_rows && slices < 64) slices *= 2;
+    return slices;
+}
+
+void ql_fold_table_build(ql_fold_table *table)
+{
+    memset(table, 0, sizeof *table);
+    for (int b = 0; b < QL_BLOCK_COUNT; ++b) {
+        const ql_block *block = &ql_layout_get()->block[b];
+        table->row[b + 1] = table->row[b] + block->width;
+        table->element[b + 1] = table->element[b] + block->width * block->inner;
+        table->weight[b] = ql_padded(block->up.weight);
+        table->bias[b] = ql_padded(block->up.bias);
+        table->gamma[b] = ql_padded(block->gamma);
+        table->inner[b] = block->inner;
+    }
+}
+
+/* ---- columns ---- */
+
+struct column_writer {
+    int32_t *place;
+    int total;
+
+    int vector(int32_t offset, int width) /* offset < 0: sums that nobody wants */
+    {
+        for (int k = 0; place != nullptr && k < width; ++k) place[total + k] = offset < 0 ? -1 : ql_padded(offset + k);
+        total += width;
+        return total - width;
+    }
+    int norm(const ql_norm &norm, int32_t linear_bias)
+    {
+        int first = vector(norm.weight, norm.width);
+        (void)vector(norm.bias, norm.width);
+        (void)vector(linear_bias, norm.width);
+        return first;
+    }
+};
+
+void ql_angle_columns_build(ql_angle_columns *c, int32_t *place)
+{
+    const ql_layout *layout = ql_layout_get();
+    column_writer write{place, 0};
+    c->in = write.norm(layout->in_norm, layout->in.bias);
+    c->widen = write.norm(layout->widen_norm, layout->widen.bias);
+    c->out_norm = write.norm(layout->out_norm, layout->h_tail.linear.bias);
+    c->head = write.vector(layout->out_linear.weight, QL_HEAD);
+    (void)write.vector(layout->out_hidden.bias, QL_HEAD);
+    (void)write.vector(layout->out_linear.bias, 1);
+    for (int b = 0; b < QL_BLOCK_COUNT; ++b) {
+        c->norm1[b] = write.norm(layout->block[b].norm1, layout->block[b].down.bias);
+        c->norm2[b] = write.norm(layout->block[b].norm2, layout->block[b].mid.bias);
+        c->up[b] = write.vector(layout->block[b].up.bias, layout->block[b].width);
+    }
+    for (int k = 0; k < 4; ++k) {
+        c->d_norm[k] = write.norm(layout->d_tail[k].norm, -1);
+        c->d_bias[k] = write.vector(layout->d_tail[k].linear.bias, layout->d_tail[k].linear.out);
+    }
+    for (int k = 0; k < 3; ++k) {
+        c->s_norm[k] = write.norm(layout->s_tail[k].norm, -1);
+        c->s_bias[k] = write.vector(layout->s_tail[k].linear.bias, layout->s_tail[k].linear.out);
+    }
+    c->h_norm = write.norm(layout->h_tail.norm, -1);
+    c->total = write.total;
+}
+
+/* ---- the whole ---- */
+
+bool ql_network_lay_out(ql_network *n, const ql_plan *plan, const ql_engine_setup *setup, ql_arena *arena)
+{
+    taker take{arena, true};
+    memset(static_cast<void *>(n), 0, sizeof *n);
+    n->plan = *plan;
+    float **flat[] = {&n->parameters, &n->moment1, &n->moment2, &n->gradient};
+    for (float **array : flat) take(*array, QL_PADDED_COUNT);
+    take(n->step, 1);
+    take(n->report, 1);
+    take(n->ones, QL_BLOCK_COUNT);
+    int slices = (plan->surface_chunks * plan->surface_rows + plan->off_chunks * plan->off_rows + plan->faces) / QL_TERM_ROWS;
+    take(n->term_partial, static_cast<int64_t>(slices + 2) * QL_LOSS_COUNT);
+    take(n->norm_partial, QL_NORM_SLICES);
+    lay_out_tables(n, take, setup);
+    lay_out_sdf(n, take);
+    lay_out_angle(n, take);
+    return take.complete;
+}

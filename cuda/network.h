@@ -1,0 +1,97 @@
+/* Memory of one mesh's training on the device: how it is cut into chunks, and where everything lies in the one arena.
+ * Plain host code that holds device addresses and never reads through them. */
+#ifndef QL_CUDA_NETWORK_H
+#define QL_CUDA_NETWORK_H
+
+#include "angle_bodies.h"
+#include "loss_bodies.h"
+
+/* How a mesh is cut. All row counts are multiples of 64, so that slices of rows are equally long; the padding costs at
+ * most 64 rows below 2,048 faces, 256 below 8,192, 1,024 above. */
+struct ql_plan {
+    int faces, off_points;
+    ql_operand_kind sdf_kind, angle_kind;
+    int angle_chunks, angle_rows; /* 1 chunk: activations are kept; more: forward again, chunk by chunk (recompute) */
+    int surface_chunks, surface_rows;
+    int off_chunks, off_rows;
+    int column_slices, slice_rows; /* of the sums over faces */
+    int64_t bytes;                 /* of the arena */
+};
+
+/* The matrix arithmetic that an engine.precision means here; QL_STATUS_CONFIG for fp64. */
+ql_status ql_plan_kinds(ql_precision precision, ql_operand_kind *sdf, ql_operand_kind *angle);
+
+/* The best plan within `budget` bytes: activations kept; else recomputed; else in smaller chunks. QL_STATUS_NO_MEMORY says
+ * what would be needed. */
+ql_status ql_plan_make(ql_plan *plan, const ql_engine_setup *setup, int64_t budget);
+
+/* What a plan does with memory, for people: "keeps activations, 5.2 GB". */
+void ql_plan_describe(const ql_plan *plan, char *text, size_t size);
+
+struct ql_angle_block {
+    float *down, *mid; /* without their biases */
+    ql_operand relu1, relu2;
+    ql_activation out;
+};
+
+/* Places in the array of column sums. */
+struct ql_angle_columns {
+    int in, widen, out_norm, head;
+    int norm1[QL_BLOCK_COUNT], norm2[QL_BLOCK_COUNT], up[QL_BLOCK_COUNT];
+    int d_norm[4], d_bias[4], s_norm[3], s_bias[3], h_norm;
+    int total;
+};
+
+/* Fills places and, where `place` is not NULL, the padded parameter (or -1) of every column. */
+void ql_angle_columns_build(ql_angle_columns *columns, int32_t *place);
+
+struct ql_angle_net {
+    ql_operand_kind kind;
+    int rows;
+    float *in_linear, *widen_linear, *h_linear, *hidden;
+    ql_activation a0, a3, wide[4]; /* inputs of d1, d2, d3, h: [e2 d0] [e1 d1] [e0 d2] [d3 s2 s1 s0] */
+    ql_angle_block block[QL_BLOCK_COUNT];
+    ql_operand tail, out_norm; /* tail: 512 wide, one at a time */
+    /* adjoints */
+    ql_activation p, q;  /* 512 wide */
+    ql_activation e[3];  /* 256 wide */
+    float *d[3], *inner; /* 256; 512 (of a tail's norm or of a block's inner layers) */
+    ql_activation inner_adjoint, narrow, hidden_adjoint, in_adjoint;
+    /* weights of the step */
+    ql_operand weights, folded; /* padded flat array; all W_f */
+    float *folded_bias;
+    ql_fold_table *fold;
+    /* sums */
+    float *column_partial, *column_groups, *weight_partial;
+    int32_t *column_place;
+    ql_angle_columns columns;
+};
+
+struct ql_network {
+    ql_plan plan;
+    float *parameters, *moment1, *moment2, *gradient; /* padded flat arrays */
+    ql_step *step;
+    ql_report *report;
+    float *ones; /* drop factors of an output */
+    ql_device_tables tables;
+    float *theta, *theta_adjoint;
+    ql_operand sdf_weights;
+    ql_sdf_chunk surface, off; /* share their memory */
+    float *off_point;          /* off_rows x 3 */
+    float *temporary;          /* 4 blocks of a chunk: products on their way into a body */
+    float *sdf_columns, *sdf_weight_partial;
+    double *term_partial, *norm_partial;
+    ql_angle_net angle;
+};
+
+enum { QL_COLUMN_GROUP = 32, QL_SDF_SLICES = 8 };
+
+/* Slices into which the rows of a weight gradient's product are cut, so that its tiles fill a GPU; divides `rows`. */
+int ql_weight_slices(int rows, int out, int in);
+
+/* Lays the network out; false when the arena is full. With a measuring arena the addresses mean nothing. */
+bool ql_network_lay_out(ql_network *network, const ql_plan *plan, const ql_engine_setup *setup, ql_arena *arena);
+
+void ql_fold_table_build(ql_fold_table *table);
+
+#endif

@@ -1,0 +1,398 @@
+/* The angle network as a sequence of launches, forward and backward over one chunk of faces. */
+#ifndef QL_CUDA_SEQUENCE_ANGLE_H
+#define QL_CUDA_SEQUENCE_ANGLE_H
+
+#include "network.h"
+
+template <class Machine> class ql_angle_sequence {
+  public:
+    ql_angle_sequence(Machine &machine, const ql_network &network)
+        : m(machine), n(network), a(network.angle), layout(*ql_layout_get())
+    {}
+
+    /* Weights of a step with these drop factors (32, on the device). */
+    void prepare(const float *drop)
+    {
+        ql_fold_table table;
+        ql_fold_table_build(&table); /* for the counts */
+        if (a.weights.hi != n.parameters) m.each(QL_PADDED_COUNT, ql_convert{n.parameters, 1, 1, a.weights});
+        m.each(table.element[QL_BLOCK_COUNT], ql_fold_weights{a.fold, n.parameters, drop, a.folded});
+        m.each(table.row[QL_BLOCK_COUNT], ql_fold_biases{a.fold, n.parameters, drop, a.folded_bias});
+    }
+
+    /* theta of the chunk's faces, all padded rows included. */
+    void forward(int chunk)
+    {
+        m.enter("angle forward");
+        const float *inputs = chunk_inputs(chunk);
+        linear(layout.in, ql_operand_of(const_cast<float *>(inputs), QL_ANGLE_INPUTS, input_kind()), a.in_linear, 256,
+               false);
+        norm<256, false>(layout.in_norm, a.in_linear, 256, bias(layout.in), a.a0);
+        stage(QL_STAGE_E0, a.a0);
+        stage(QL_STAGE_E1, a.wide[2].columns(0));
+        const ql_activation e2 = a.wide[0].columns(0);
+        stage(QL_STAGE_E2, a.wide[1].columns(0));
+        linear(layout.widen, e2.op, a.widen_linear, 512, false);
+        norm<512, false>(layout.widen_norm, a.widen_linear, 512, bias(layout.widen), a.a3);
+        stage(QL_STAGE_E3, a.a3);
+        tail<512>(layout.d_tail[0], out_of(QL_STAGE_E3), a.wide[0].columns(256));
+        for (int k = 1; k < 4; ++k) {
+            ql_stage stage_k = static_cast<ql_stage>(QL_STAGE_D1 + k - 1);
+            stage(stage_k, a.wide[k - 1]);
+            tail<512>(layout.d_tail[k], out_of(stage_k), d_place(k));
+        }
+        for (int k = 0; k < 3; ++k) tail<256>(layout.s_tail[k], d_place(k), a.wide[3].columns(128 * (3 - k)));
+        stage(QL_STAGE_H, a.wide[3]);
+        head_forward(chunk);
+        m.leave();
+    }
+
+    /* After a forward of the same chunk. */
+    void backward(int chunk)
+    {
+        m.enter("angle backward");
+        head_backward(chunk);
+        decoder_backward();
+        encoder_backward(chunk);
+        int columns = a.columns.total, slices = n.plan.column_slices;
+        int groups = (slices + QL_COLUMN_GROUP - 1) / QL_COLUMN_GROUP;
+        m.each(static_cast<int64_t>(groups) * columns,
+               ql_slice_groups{a.column_partial, a.column_groups, columns, slices, QL_COLUMN_GROUP});
+        m.each(columns, ql_columns_finish{a.column_groups, a.column_place, n.gradient, columns, groups});
+        m.leave();
+    }
+
+    /* After the last chunk: gradients of the folded layers. */
+    void finish(const float *drop)
+    {
+        ql_fold_table table;
+        ql_fold_table_build(&table);
+        m.rows(table.row[QL_BLOCK_COUNT], ql_unfold_gradient{a.fold, n.parameters, drop, n.gradient});
+    }
+
+  private:
+    Machine &m;
+    const ql_network &n;
+    const ql_angle_net &a;
+    const ql_layout &layout;
+
+    /* ---- where things are ---- */
+
+    const float *parameter(int32_t offset) const { return n.parameters + ql_padded(offset); }
+    const float *bias(const ql_dense &dense) const { return parameter(dense.bias); }
+    const float *chunk_inputs(int chunk) const
+    {
+        return n.tables.inputs + static_cast<int64_t>(chunk) * a.rows * QL_ANGLE_INPUTS;
+    }
+
+    /* 12 numbers per row are too few for bf16's alignment, and cost nothing in float32. */
+    ql_operand_kind input_kind() const
+    {
+        return a.kind == QL_OPERAND_TF32 ? QL_OPERAND_TF32 : QL_OPERAND_PLAIN;
+    }
+
+    ql_operand weight(const ql_dense &dense) const
+    {
+        if (dense.in == QL_ANGLE_INPUTS)
+            return ql_operand_of(n.parameters + ql_padded(dense.weight), dense.in, input_kind());
+        ql_operand w = a.weights.from(ql_padded(dense.weight));
+        w.ld = dense.in;
+        return w;
+    }
+
+    ql_operand folded(int b) const
+    {
+        int64_t at = 0;
+        for (int k = 0; k < b; ++k) at += static_cast<int64_t>(layout.block[k].width) * layout.block[k].inner;
+        ql_operand w = a.folded.from(at);
+        w.ld = layout.block[b].inner;
+        return w;
+    }
+
+    const float *folded_bias(int b) const
+    {
+        int64_t at = 0;
+        for (int k = 0; k < b; ++k) at += layout.block[k].width;
+        return a.folded_bias + at;
+    }
+
+    /* d_k lies in the right half of the next decoder stage's input; d_3 begins that of h. */
+    ql_activation d_place(int k) const { return k < 3 ? a.wide[k].columns(256) : a.wide[3].columns(0); }
+
+    const ql_activation &out_of(ql_stage stage) const { return a.block[layout.stage_begin[stage + 1] - 1].out; }
+
+    ql_column_sums sums() const
+    {
+        return ql_column_sums{a.column_partial, a.columns.total, n.plan.slice_rows, a.rows};
+    }
+
+    /* ---- layers ---- */
+
+    /* c = x W^T (+ bias) */
+    void linear(const ql_dense &dense, const ql_operand &x, float *c, int ldc, bool with_bias)
+    {
+        m.gemm(ql_gemm{QL_PRODUCT_NT, a.rows, dense.out, dense.in, x, weight(dense), c, ldc, nullptr,
+                       with_bias ? bias(dense) : nullptr, false, 1, 0, 0, 0});
+    }
+
+    /* c = adjoint W (+ addend) */
+    void linear_back(const ql_dense &dense, const ql_operand &w, const ql_operand &adjoint, float *c, int ldc,
+                     const float *addend)
+    {
+        m.gemm(ql_gemm{QL_PRODUCT_NN, a.rows, dense.in, dense.out, adjoint, w, c, ldc, addend, nullptr, false, 1, 0, 0,
+                       0});
+    }
+
+    /* Cut into slices; collected in `pending` and summed by flush. */
+    ql_weight_sums pending = {};
+    int64_t pending_size = 0;
+
+    void weight_gradient(const ql_dense &dense, const ql_operand &adjoint, const ql_operand &x)
+    {
+        const int slices = ql_weight_slices(a.rows, dense.out, dense.in), rows = a.rows / slices;
+        const int32_t size = dense.out * dense.in;
+        m.gemm(ql_gemm{QL_PRODUCT_TN, dense.out, dense.in, rows, adjoint, x, a.weight_partial + pending_size, dense.in,
+                       nullptr, nullptr, false, slices, static_cast<int64_t>(rows) * adjoint.ld,
+                       static_cast<int64_t>(rows) * x.ld, size});
+        pending.items[pending.count++] = {ql_padded(dense.weight), size, slices, pending.total, pending_size};
+        pending.total += size;
+        pending_size += static_cast<int64_t>(size) * slices;
+    }
+
+    void flush()
+    {
+        pending.partial = a.weight_partial;
+        pending.gradient = n.gradient;
+        m.each(pending.total, pending);
+        pending = {};
+        pending_size = 0;
+    }
+
+    ql_norm_input norm_input(const ql_norm &norm, const float *x, int ld, const float *linear_bias) const
+    {
+        return ql_norm_input{x, ld, linear_bias, parameter(norm.weight), parameter(norm.bias)};
+    }
+
+    template <int WIDTH, bool RELU>
+    void norm(const ql_norm &norm, const float *x, int ld, const float *linear_bias, const ql_activation &out)
+    {
+        m.rows(a.rows, ql_norm_forward<WIDTH, RELU>{norm_input(norm, x, ld, linear_bias), out});
+    }
+
+    template <int WIDTH, bool RELU>
+    void norm_back(const ql_norm &norm, const float *x, int ld, const float *linear_bias, const float *adjoint,
+                   int adjoint_ld, const ql_activation &out, int column)
+    {
+        m.rows(n.plan.column_slices,
+               ql_norm_backward<WIDTH, RELU>{norm_input(norm, x, ld, linear_bias), adjoint, adjoint_ld, out, sums(),
+                                             column});
+    }
+
+    void column_sum(const float *x, int ld, int width, int column)
+    {
+        m.each(static_cast<int64_t>(n.plan.column_slices) * width, ql_column_sum{x, ld, width, sums(), column});
+    }
+
+    /* The operand beside a float32 matrix that a product wrote. */
+    void complete(const ql_activation &x, int width)
+    {
+        if (x.op.hi != x.x) m.each(static_cast<int64_t>(a.rows) * width, ql_convert{x.x, x.ld, width, x.op});
+    }
+
+    static ql_activation alone(const ql_operand &op) { return ql_activation{nullptr, op.ld, op}; }
+
+    /* A float32 matrix as an operand: itself, or a copy in the narrow buffer. */
+    ql_operand operand_of(const float *x, int ld, int width)
+    {
+        if (a.narrow.op.hi == nullptr) return ql_operand_of(const_cast<float *>(x), ld, a.kind);
+        ql_operand op = a.narrow.op;
+        m.each(static_cast<int64_t>(a.rows) * width, ql_convert{x, ld, width, op});
+        return op;
+    }
+
+    /* ---- residual blocks ---- */
+
+    template <int INNER> void block_forward(int b, const ql_activation &x)
+    {
+        const ql_block &block = layout.block[b];
+        const ql_angle_block &tape = a.block[b];
+        linear(block.down, x.op, tape.down, INNER, false);
+        norm<INNER, true>(block.norm1, tape.down, INNER, bias(block.down), alone(tape.relu1));
+        linear(block.mid, tape.relu1, tape.mid, INNER, false);
+        norm<INNER, true>(block.norm2, tape.mid, INNER, bias(block.mid), alone(tape.relu2));
+        residual(b, x, tape.out);
+    }
+
+    /* out = relu(x + W_f relu2 + b_f). Where x has another row length than out (a stage's end in a wide matrix), the
+     * addend cannot be read by the product: its epilogue runs as a body. */
+    void residual(int b, const ql_activation &x, const ql_activation &out)
+    {
+        const ql_block &block = layout.block[b];
+        ql_gemm g = {QL_PRODUCT_NT, a.rows,           block.width, block.inner, a.block[b].relu2, folded(b), out.x,
+                     out.ld,        x.x,              folded_bias(b), true,     1,                0,         0,
+                     0};
+        if (x.ld != out.ld) g.addend_ld = x.ld;
+        m.gemm(g);
+        complete(out, block.width);
+    }
+
+    void stage(ql_stage stage, ql_activation x)
+    {
+        for (int b = layout.stage_begin[stage]; b < layout.stage_begin[stage + 1]; ++b) {
+            if (layout.block[b].width == 512)
+                block_forward<128>(b, x);
+            else
+                block_forward<64>(b, x);
+            x = a.block[b].out;
+        }
+    }
+
+    /* adjoint: of the block's output, becomes that of its input, in place. */
+    template <int WIDTH> void block_backward(int b, const ql_activation &x, const ql_activation &adjoint)
+    {
+        constexpr int INNER = WIDTH / 4;
+        const ql_block &block = layout.block[b];
+        const ql_angle_block &tape = a.block[b];
+        ql_activation inner = a.inner_adjoint;
+        inner.ld = inner.op.ld = INNER;
+        m.rows(n.plan.column_slices,
+               ql_relu_backward<WIDTH>{tape.out.x, tape.out.ld, adjoint, sums(), a.columns.up[b]});
+        linear_back(block.up, folded(b), adjoint.op, a.inner, INNER, nullptr);
+        weight_gradient(block.up, adjoint.op, tape.relu2);
+        norm_back<INNER, true>(block.norm2, tape.mid, INNER, bias(block.mid), a.inner, INNER, inner,
+                               a.columns.norm2[b]);
+        linear_back(block.mid, weight(block.mid), inner.op, a.inner, INNER, nullptr);
+        weight_gradient(block.mid, inner.op, tape.relu1);
+        norm_back<INNER, true>(block.norm1, tape.down, INNER, bias(block.down), a.inner, INNER, inner,
+                               a.columns.norm1[b]);
+        weight_gradient(block.down, inner.op, x.op);
+        linear_back(block.down, weight(block.down), inner.op, adjoint.x, adjoint.ld, adjoint.x);
+        flush();
+    }
+
+    void stage_backward(ql_stage stage, const ql_activation &first, const ql_activation &adjoint)
+    {
+        for (int b = layout.stage_begin[stage + 1] - 1; b >= layout.stage_begin[stage]; --b) {
+            const ql_activation &x = b > layout.stage_begin[stage] ? a.block[b - 1].out : first;
+            if (layout.block[b].width == 512)
+                block_backward<512>(b, x, adjoint);
+            else
+                block_backward<256>(b, x, adjoint);
+        }
+    }
+
+    /* ---- tails: linear(LN(x)) ---- */
+
+    ql_operand tail_operand(int width) const
+    {
+        ql_operand t = a.tail;
+        t.ld = width;
+        return t;
+    }
+
+    template <int WIDTH> void tail(const ql_tail &tail, const ql_activation &x, const ql_activation &y)
+    {
+        ql_operand t = tail_operand(WIDTH);
+        norm<WIDTH, false>(tail.norm, x.x, x.ld, nullptr, alone(t));
+        linear(tail.linear, t, y.x, y.ld, true);
+        complete(y, tail.linear.out);
+    }
+
+    /* The normalised input is computed again rather than kept. */
+    template <int WIDTH>
+    void tail_backward(const ql_tail &tail, const ql_activation &x, const ql_operand &y_adjoint,
+                       const ql_activation &x_adjoint, int column)
+    {
+        ql_operand t = tail_operand(WIDTH);
+        norm<WIDTH, false>(tail.norm, x.x, x.ld, nullptr, alone(t));
+        linear_back(tail.linear, weight(tail.linear), y_adjoint, a.inner, WIDTH, nullptr);
+        weight_gradient(tail.linear, y_adjoint, t);
+        flush();
+        norm_back<WIDTH, false>(tail.norm, x.x, x.ld, nullptr, a.inner, WIDTH, x_adjoint, column);
+    }
+
+    /* ---- head ---- */
+
+    ql_head head() const
+    {
+        return ql_head{a.hidden, bias(layout.out_hidden), parameter(layout.out_linear.weight),
+                       parameter(layout.out_linear.bias)};
+    }
+
+    void head_forward(int chunk)
+    {
+        ql_operand t = tail_operand(512);
+        const ql_activation &x = out_of(QL_STAGE_H);
+        norm<512, false>(layout.h_tail.norm, x.x, x.ld, nullptr, alone(t));
+        linear(layout.h_tail.linear, t, a.h_linear, 128, false);
+        norm<128, false>(layout.out_norm, a.h_linear, 128, bias(layout.h_tail.linear), alone(a.out_norm));
+        linear(layout.out_hidden, a.out_norm, a.hidden, QL_HEAD, false);
+        m.rows(a.rows, ql_head_forward{head(), n.theta + static_cast<int64_t>(chunk) * a.rows});
+    }
+
+    /* From theta' to the adjoint of h's input, in p. */
+    void head_backward(int chunk)
+    {
+        int first = chunk * a.rows, count = n.plan.faces - first < a.rows ? n.plan.faces - first : a.rows;
+        ql_activation h = a.inner_adjoint;
+        h.ld = h.op.ld = 128;
+        m.rows(n.plan.column_slices,
+               ql_head_backward{head(), n.theta_adjoint + first, a.hidden_adjoint, sums(), a.columns.head, count});
+        linear_back(layout.out_hidden, weight(layout.out_hidden), a.hidden_adjoint.op, a.inner, 128, nullptr);
+        weight_gradient(layout.out_hidden, a.hidden_adjoint.op, a.out_norm);
+        norm_back<128, false>(layout.out_norm, a.h_linear, 128, bias(layout.h_tail.linear), a.inner, 128, h,
+                              a.columns.out_norm);
+        flush();
+        tail_backward<512>(layout.h_tail, out_of(QL_STAGE_H), h.op, a.p, a.columns.h_norm);
+        stage_backward(QL_STAGE_H, a.wide[3], a.p);
+    }
+
+    /* From p, the adjoint of [d3 s2 s1 s0], to that of e3 in q; those of e0, e1, e2 through the skips in a.e. */
+    void decoder_backward()
+    {
+        for (int k = 0; k < 3; ++k) {
+            const float *y = a.p.x + 128 * (3 - k);
+            column_sum(y, 512, 128, a.columns.s_bias[k]);
+            tail_backward<256>(layout.s_tail[k], d_place(k), operand_of(y, 512, 128),
+                               ql_activation{a.d[k], 256, ql_operand_of(a.d[k], 256)}, a.columns.s_norm[k]);
+        }
+        column_sum(a.p.x, 512, 128, a.columns.d_bias[3]);
+        ql_operand y_adjoint = operand_of(a.p.x, 512, 128);
+        ql_activation wide = a.q;
+        wide.op = ql_operand_of(wide.x, 512); /* the operand is made where the first block's ReLU is */
+        for (int k = 3; k > 0; --k) {
+            ql_stage stage = static_cast<ql_stage>(QL_STAGE_D1 + k - 1);
+            tail_backward<512>(layout.d_tail[k], out_of(stage), y_adjoint, wide, a.columns.d_norm[k]);
+            stage_backward(stage, a.wide[k - 1], a.q);
+            m.each(static_cast<int64_t>(a.rows) * 256, ql_part_skip{a.q.x, a.e[3 - k].x, a.d[k - 1]});
+            column_sum(a.d[k - 1], 256, 256, a.columns.d_bias[k - 1]);
+            y_adjoint = operand_of(a.d[k - 1], 256, 256);
+        }
+        tail_backward<512>(layout.d_tail[0], out_of(QL_STAGE_E3), y_adjoint, wide, a.columns.d_norm[0]);
+    }
+
+    void encoder_backward(int chunk)
+    {
+        stage_backward(QL_STAGE_E3, a.a3, a.q);
+        ql_activation widen = a.inner_adjoint;
+        norm_back<512, false>(layout.widen_norm, a.widen_linear, 512, bias(layout.widen), a.q.x, 512, widen,
+                              a.columns.widen);
+        const ql_activation e2 = a.wide[0].columns(0);
+        linear_back(layout.widen, weight(layout.widen), widen.op, a.e[2].x, 256, a.e[2].x);
+        weight_gradient(layout.widen, widen.op, e2.op);
+        flush();
+        const int64_t size = static_cast<int64_t>(a.rows) * 256;
+        stage_backward(QL_STAGE_E2, a.wide[1].columns(0), a.e[2]);
+        m.each(size, ql_add{a.e[1].x, a.e[2].x});
+        stage_backward(QL_STAGE_E1, a.wide[2].columns(0), a.e[1]);
+        m.each(size, ql_add{a.e[0].x, a.e[1].x});
+        stage_backward(QL_STAGE_E0, a.a0, a.e[0]);
+        norm_back<256, false>(layout.in_norm, a.in_linear, 256, bias(layout.in), a.e[0].x, 256, a.in_adjoint,
+                              a.columns.in);
+        weight_gradient(layout.in, a.in_adjoint.op,
+                        ql_operand_of(const_cast<float *>(chunk_inputs(chunk)), QL_ANGLE_INPUTS, input_kind()));
+        flush();
+    }
+};
+
+#endif

@@ -1,0 +1,133 @@
+/* The SDF network and the loss as a sequence of launches, for any machine (device or host emulation). */
+#ifndef QL_CUDA_SEQUENCE_SDF_H
+#define QL_CUDA_SEQUENCE_SDF_H
+
+#include "network.h"
+
+template <class Machine> class ql_sdf_sequence {
+  public:
+    ql_sdf_sequence(Machine &machine, const ql_network &network) : m(machine), n(network) {}
+
+    /* Operands of the SDF weights; once per step. */
+    void prepare()
+    {
+        if (n.plan.sdf_kind == QL_OPERAND_PLAIN) return;
+        m.each(QL_SDF_PARAMETER_COUNT, ql_convert{n.parameters, 1, 1, n.sdf_weights});
+    }
+
+    /* All surface points: terms, theta' of E_align, gradient. Returns the slices of terms written from `slice`. */
+    int surface(int slice)
+    {
+        ql_sdf_chunk chunk = n.surface;
+        for (int first = 0; first < n.plan.faces; first += chunk.rows, slice += chunk.rows / QL_TERM_ROWS) {
+            chunk.point = n.tables.points + 3 * static_cast<int64_t>(first);
+            chunk.count = least(chunk.rows, n.plan.faces - first);
+            forward<3>(chunk);
+            m.rows(chunk.rows / QL_TERM_ROWS,
+                   ql_loss_surface{chunk, n.tables, n.step, n.theta, n.theta_adjoint, terms(slice), first});
+            backward<3>(chunk);
+        }
+        return slice;
+    }
+
+    int off(int slice)
+    {
+        ql_sdf_chunk chunk = n.off;
+        for (int first = 0; first < n.plan.off_points; first += chunk.rows, slice += chunk.rows / QL_TERM_ROWS) {
+            chunk.count = least(chunk.rows, n.plan.off_points - first);
+            m.each(chunk.rows, ql_draw_off{n.tables, n.step, n.off_point, first, chunk.count});
+            forward<0>(chunk);
+            m.rows(chunk.rows / QL_TERM_ROWS,
+                   ql_loss_off{chunk, n.step, terms(slice), n.plan.faces, n.plan.off_points});
+            backward<0>(chunk);
+        }
+        return slice;
+    }
+
+    int smooth(int slice)
+    {
+        int slices = (n.plan.faces + QL_TERM_ROWS - 1) / QL_TERM_ROWS;
+        m.rows(slices, ql_loss_smooth{n.tables, n.step, n.theta, n.theta_adjoint, terms(slice)});
+        return slice + slices;
+    }
+
+    /* f, g, H at the points of the surface chunk's buffers (chunk.point set by the caller). */
+    void outputs(const ql_sdf_chunk &chunk) { forward<3>(chunk); }
+
+  private:
+    Machine &m;
+    const ql_network &n;
+
+    static int least(int a, int b) { return a < b ? a : b; }
+    double *terms(int slice) const { return n.term_partial + static_cast<int64_t>(slice) * QL_LOSS_COUNT; }
+
+    ql_operand weight(const ql_sdf_chunk &chunk, int l) const
+    {
+        ql_operand w = n.sdf_weights.from(chunk.weight[l]);
+        w.ld = QL_WIDTH;
+        return w;
+    }
+
+    /* c = a W_l^T (forward) or a W_l (back) over `blocks` blocks of rows. */
+    void product(ql_product kind, const ql_sdf_chunk &chunk, int l, const ql_operand &a, int blocks, float *c)
+    {
+        m.gemm(ql_gemm{kind, chunk.rows * blocks, QL_WIDTH, QL_WIDTH, a, weight(chunk, l), c, QL_WIDTH, nullptr,
+                       nullptr, false, 1, 0, 0, 0});
+    }
+
+    template <int TANGENTS> void forward(const ql_sdf_chunk &chunk)
+    {
+        const int64_t all = chunk.block, adjoint = chunk.adjoint_block() * chunk.block;
+        m.enter("sdf forward");
+        for (int l = 0; l < QL_HIDDEN; ++l) {
+            if (l > 0)
+                product(QL_PRODUCT_NT, chunk, l, chunk.layer[l - 1].right, 1 + TANGENTS, chunk.layer[l].cosine);
+            m.each(all, ql_sdf_activate<TANGENTS>{chunk, l});
+        }
+        for (int l = QL_HIDDEN - 1; l >= 0; --l) {
+            m.rows(chunk.rows, ql_sdf_sweep<TANGENTS>{chunk, l});
+            if (l > 0) product(QL_PRODUCT_NN, chunk, l, chunk.layer[l].left.from(adjoint), 1, chunk.layer[l - 1].delta);
+        }
+        m.leave();
+    }
+
+    template <int TANGENTS> void backward(const ql_sdf_chunk &chunk)
+    {
+        const int64_t all = chunk.block, adjoint = chunk.adjoint_block() * chunk.block;
+        m.enter("sdf backward");
+        for (int l = 0; l < QL_HIDDEN; ++l) {
+            if (l > 0) product(QL_PRODUCT_NT, chunk, l, chunk.layer[l - 1].right.from(adjoint), 1, n.temporary);
+            m.each(all, ql_sdf_reverse_sweep<TANGENTS>{chunk, n.temporary, l});
+        }
+        for (int l = QL_HIDDEN - 1; l >= 0; --l) {
+            m.each(all, ql_sdf_reverse_forward<TANGENTS>{chunk, n.temporary, l});
+            if (l > 0) product(QL_PRODUCT_NN, chunk, l, chunk.layer[l].left, 1 + TANGENTS, n.temporary);
+        }
+        weight_gradients(chunk);
+        int slices = chunk.rows / QL_SDF_SUM_ROWS;
+        m.each(static_cast<int64_t>(slices) * QL_WIDTH, ql_sdf_columns<TANGENTS>{chunk, n.sdf_columns});
+        m.each(QL_SDF_SUMS * QL_WIDTH, ql_sdf_columns_finish{chunk, n.sdf_columns, n.gradient, slices});
+        m.leave();
+    }
+
+    /* W'_l += left_l^T right_{l-1}, each block cut into slices so that the GPU is full; summed in order. */
+    void weight_gradients(const ql_sdf_chunk &chunk)
+    {
+        const int slices = (2 + chunk.tangents) * QL_SDF_SLICES, rows = chunk.rows / QL_SDF_SLICES;
+        const int64_t size = QL_WIDTH * QL_WIDTH, stride = static_cast<int64_t>(rows) * QL_WIDTH;
+        ql_weight_sums sums = {};
+        sums.partial = n.sdf_weight_partial;
+        sums.gradient = n.gradient;
+        for (int l = 1; l < QL_HIDDEN; ++l) {
+            int64_t partial = (l - 1) * size * slices;
+            m.gemm(ql_gemm{QL_PRODUCT_TN, QL_WIDTH, QL_WIDTH, rows, chunk.layer[l].left, chunk.layer[l - 1].right,
+                           n.sdf_weight_partial + partial, QL_WIDTH, nullptr, nullptr, false, slices, stride, stride,
+                           size});
+            sums.items[sums.count++] = {chunk.weight[l], static_cast<int32_t>(size), slices, sums.total, partial};
+            sums.total += size;
+        }
+        m.each(sums.total, sums);
+    }
+};
+
+#endif

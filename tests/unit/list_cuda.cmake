@@ -1,0 +1,5 @@
+if(TARGET quadloom_cuda_host)
+    ql_unit_test(test_cuda_host)
+    target_link_libraries(test_cuda_host PRIVATE quadloom_cuda_host)
+    set_tests_properties(unit.test_cuda_host PROPERTIES TIMEOUT 600)
+endif()
