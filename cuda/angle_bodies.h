@@ -33,7 +33,10 @@ struct ql_column_sums {
     int rows;
 
     QL_BODY int64_t begin(int64_t slice) const { return slice * slice_rows; }
-    QL_BODY int64_t end(int64_t slice) const { return (slice + 1) * slice_rows < rows ? (slice + 1) * slice_rows : rows; }
+    QL_BODY int64_t end(int64_t slice) const
+    {
+        return (slice + 1) * slice_rows < rows ? (slice + 1) * slice_rows : rows;
+    }
 };
 
 struct ql_norm_input {
@@ -43,6 +46,20 @@ struct ql_norm_input {
     const float *weight, *bias; /* of the norm */
 };
 
+/* A sum in blocks of 16: what a lane of a warp adds at most; the host keeps the rounding error of the same order. */
+struct ql_blocked_sum {
+    float total = 0, part = 0;
+    QL_BODY void add(int j, float x)
+    {
+        part += x;
+        if (j % 16 == 15) {
+            total += part;
+            part = 0;
+        }
+    }
+    QL_BODY float value() const { return total + part; }
+};
+
 /* A row in registers: lane i holds columns i, i + SIZE, ... */
 template <int WIDTH, class Team> struct ql_norm_row {
     static constexpr int MINE = WIDTH / Team::SIZE;
@@ -50,18 +67,18 @@ template <int WIDTH, class Team> struct ql_norm_row {
 
     QL_BODY void load(const ql_norm_input &in, int64_t row, const Team &team)
     {
-        float sum = 0, squares = 0;
+        ql_blocked_sum sum, squares;
         for (int j = 0; j < MINE; ++j) {
             int k = team.lane() + j * Team::SIZE;
             hat[j] = in.x[row * in.ld + k] + (in.linear_bias != nullptr ? in.linear_bias[k] : 0.0f);
-            sum += hat[j];
+            sum.add(j, hat[j]);
         }
-        float mean = team.sum(sum) * (1.0f / WIDTH);
+        float mean = team.sum(sum.value()) * (1.0f / WIDTH);
         for (int j = 0; j < MINE; ++j) {
             hat[j] -= mean;
-            squares += hat[j] * hat[j];
+            squares.add(j, hat[j] * hat[j]);
         }
-        rate = 1 / sqrtf(team.sum(squares) * (1.0f / WIDTH) + QL_NORM_EPSILON);
+        rate = 1 / sqrtf(team.sum(squares.value()) * (1.0f / WIDTH) + QL_NORM_EPSILON);
         for (int j = 0; j < MINE; ++j) hat[j] *= rate;
     }
 };
@@ -100,7 +117,8 @@ template <int WIDTH, bool RELU> struct ql_norm_backward {
         for (int j = 0; j < MINE; ++j) weight_sum[j] = bias_sum[j] = x_sum[j] = 0;
         for (int64_t row = sums.begin(slice); row < sums.end(slice); ++row) {
             ql_norm_row<WIDTH, Team> r;
-            float g[MINE], sum = 0, product = 0;
+            float g[MINE];
+            ql_blocked_sum sums_g, sums_product;
             r.load(in, row, team);
             for (int j = 0; j < MINE; ++j) {
                 int k = team.lane() + j * Team::SIZE;
@@ -109,11 +127,11 @@ template <int WIDTH, bool RELU> struct ql_norm_backward {
                 weight_sum[j] += y * r.hat[j];
                 bias_sum[j] += y;
                 g[j] = y * in.weight[k];
-                sum += g[j];
-                product += g[j] * r.hat[j];
+                sums_g.add(j, g[j]);
+                sums_product.add(j, g[j] * r.hat[j]);
             }
-            sum = team.sum(sum) * (1.0f / WIDTH);
-            product = team.sum(product) * (1.0f / WIDTH);
+            float sum = team.sum(sums_g.value()) * (1.0f / WIDTH);
+            float product = team.sum(sums_product.value()) * (1.0f / WIDTH);
             for (int j = 0; j < MINE; ++j) {
                 float x = r.rate * (g[j] - sum - r.hat[j] * product);
                 x_sum[j] += x;
@@ -150,7 +168,8 @@ template <int WIDTH> struct ql_relu_backward {
                 adjoint.put(row, k, a);
                 sum[j] += a;
             }
-        for (int j = 0; j < MINE; ++j) sums.partial[slice * sums.stride + column + team.lane() + j * Team::SIZE] = sum[j];
+        for (int j = 0; j < MINE; ++j)
+            sums.partial[slice * sums.stride + column + team.lane() + j * Team::SIZE] = sum[j];
     }
 };
 
@@ -280,8 +299,8 @@ struct ql_add {
 enum { QL_HEAD = 32 };
 
 struct ql_head {
-    const float *hidden;                              /* rows x 32, without bias */
-    const float *hidden_bias, *weight, *bias;         /* 32, 32, 1 */
+    const float *hidden;                      /* rows x 32, without bias */
+    const float *hidden_bias, *weight, *bias; /* 32, 32, 1 */
     QL_BODY float gelu(int64_t row, int k, float *slope) const
     {
         return ql_gelu(hidden[row * QL_HEAD + k] + hidden_bias[k], slope);

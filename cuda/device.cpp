@@ -3,8 +3,6 @@
 
 #include "lt.h"
 
-#include <stdlib.h>
-
 char ql_cuda_summary[256] = "NVIDIA GPUs of compute capability 8.0 and newer";
 
 ql_status ql_cuda_judge(cudaError_t result, const char *call, const char *file, int line)
@@ -16,25 +14,11 @@ ql_status ql_cuda_judge(cudaError_t result, const char *call, const char *file, 
                         cudaGetErrorName(result));
 }
 
-int ql_cuda_local_rank(void)
-{
-    static const char *const names[] = {"OMPI_COMM_WORLD_LOCAL_RANK", "SLURM_LOCALID", "MPI_LOCALRANKID",
-                                        "PMIX_LOCAL_RANK", "MV2_COMM_WORLD_LOCAL_RANK"};
-    for (const char *name : names) {
-        const char *value = getenv(name);
-        char *end = nullptr;
-        long rank = value != nullptr ? strtol(value, &end, 10) : -1;
-        if (value != nullptr && end != value && *end == '\0' && rank >= 0 && rank < 65536) return static_cast<int>(rank);
-    }
-    return 0;
-}
-
-int ql_cuda_device_of_rank(int local_rank, int count) { return count > 0 ? local_rank % count : 0; }
-
 static ql_status count_devices(int *count)
 {
     cudaError_t result = cudaGetDeviceCount(count);
-    if (result == cudaErrorInsufficientDriver || result == cudaErrorNoDevice || (result == cudaSuccess && *count == 0)) {
+    if (result == cudaErrorInsufficientDriver || result == cudaErrorNoDevice ||
+        (result == cudaSuccess && *count == 0)) {
         (void)cudaGetLastError();
         return QL_FAIL(ENVIRONMENT, "%s (program built with CUDA %d.%d)",
                        result == cudaErrorInsufficientDriver
@@ -57,8 +41,8 @@ ql_status ql_cuda_available(void)
                        properties.major, properties.minor);
     QL_TRY(ql_lt_load());
     (void)snprintf(ql_cuda_summary, sizeof ql_cuda_summary,
-                   "GPU %d of %d: %.96s, compute capability %d.%d, %.0f GB, %d multiprocessors (CUDA %d.%d)", device, count,
-                   properties.name, properties.major, properties.minor,
+                   "GPU %d of %d: %.96s, compute capability %d.%d, %.0f GB, %d multiprocessors (CUDA %d.%d)", device,
+                   count, properties.name, properties.major, properties.minor,
                    static_cast<double>(properties.totalGlobalMem) / 1e9, properties.multiProcessorCount,
                    CUDART_VERSION / 1000, CUDART_VERSION / 10 % 100);
     return QL_OK;

@@ -2,6 +2,7 @@
 #ifndef QL_CUDA_DEVICE_H
 #define QL_CUDA_DEVICE_H
 
+#include "binding.h"
 #include "portable.h"
 
 #include <cuda_runtime_api.h>
@@ -11,12 +12,6 @@ enum { QL_CUDA_OLDEST = 80 }; /* compute capability times ten */
 /* Records a failed call of the CUDA runtime with its text. */
 ql_status ql_cuda_judge(cudaError_t result, const char *call, const char *file, int line);
 #define CUDA_TRY(call) QL_TRY(ql_cuda_judge((call), #call, __FILE__, __LINE__))
-
-/* Number of this process among those of its launcher on this host, from the launcher's variables; 0 when there is none. */
-int ql_cuda_local_rank(void);
-
-/* Local rank r takes GPU r modulo count; CUDA_VISIBLE_DEVICES has already chosen and ordered them. */
-int ql_cuda_device_of_rank(int local_rank, int count);
 
 /* QL_STATUS_ENVIRONMENT when engine cuda cannot run: no driver, no GPU, one too old, no cuBLASLt. The text, written at the
  * first success, names the GPUs and the one this process takes. */

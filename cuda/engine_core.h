@@ -84,7 +84,8 @@ template <class Machine> struct ql_cuda_engine {
 
     ql_status upload_places()
     {
-        int32_t *place = static_cast<int32_t *>(ql_memory_take(static_cast<size_t>(n.angle.columns.total), sizeof *place));
+        int32_t *place =
+            static_cast<int32_t *>(ql_memory_take(static_cast<size_t>(n.angle.columns.total), sizeof *place));
         if (place == nullptr) return QL_FAIL(NO_MEMORY, "no memory for a table");
         ql_angle_columns columns;
         ql_angle_columns_build(&columns, place);
@@ -289,7 +290,8 @@ template <class Machine> struct ql_cuda_engine {
                                          ? static_cast<float>(static_cast<const double *>(from[k])[i])
                                          : static_cast<const float *>(from[k])[i];
             memset(flat + QL_SDF_PARAMETER_COUNT, 0, QL_GAP * sizeof(float));
-            memset(flat + QL_PARAMETER_COUNT + QL_GAP, 0, (QL_PADDED_COUNT - QL_PARAMETER_COUNT - QL_GAP) * sizeof(float));
+            memset(flat + QL_PARAMETER_COUNT + QL_GAP, 0,
+                   (QL_PADDED_COUNT - QL_PARAMETER_COUNT - QL_GAP) * sizeof(float));
             e->m.upload(to[k], flat, QL_PADDED_COUNT * sizeof(float));
         }
         return e->m.status();

@@ -27,7 +27,8 @@ template <class Body> __global__ void __launch_bounds__(QL_THREADS) ql_rows(int6
     if (row < count) body(row, ql_team_warp()); /* whole warps: row is the same in all lanes */
 }
 
-class ql_gpu_machine {
+class ql_gpu_machine
+{
   public:
     static int64_t budget(const ql_engine_options *options)
     {
@@ -129,7 +130,8 @@ class ql_gpu_machine {
     void gemm(const ql_gemm &g)
     {
         static const ql_lt_pass single[] = {{false, false, true, true}};
-        static const ql_lt_pass split[] = {{true, false, true, false}, {false, true, false, false}, {false, false, false, true}};
+        static const ql_lt_pass split[] = {
+            {true, false, true, false}, {false, true, false, false}, {false, false, false, true}};
         if (failed()) return;
         bool done = passes(g, g.a.kind == QL_OPERAND_SPLIT ? split : single, g.a.kind == QL_OPERAND_SPLIT ? 3 : 1);
         if (failed() || done) return;
@@ -138,10 +140,11 @@ class ql_gpu_machine {
         plain.bias = nullptr;
         plain.relu = false;
         plain.addend_ld = 0;
-        if (g.addend == g.c || g.batch > 1 || !passes(plain, g.a.kind == QL_OPERAND_SPLIT ? split : single,
-                                                      g.a.kind == QL_OPERAND_SPLIT ? 3 : 1)) {
+        if (g.addend == g.c || g.batch > 1 ||
+            !passes(plain, g.a.kind == QL_OPERAND_SPLIT ? split : single, g.a.kind == QL_OPERAND_SPLIT ? 3 : 1)) {
             if (!failed())
-                first_error = QL_FAIL(ENVIRONMENT, "cuBLASLt has no algorithm for a product of %d x %d x %d", g.m, g.n, g.k);
+                first_error =
+                    QL_FAIL(ENVIRONMENT, "cuBLASLt has no algorithm for a product of %d x %d x %d", g.m, g.n, g.k);
             return;
         }
         each(static_cast<int64_t>(g.m) * g.n,
@@ -181,7 +184,8 @@ class ql_gpu_machine {
     bool passes(const ql_gemm &g, const ql_lt_pass *pass, int count)
     {
         bool done = true;
-        for (int p = 0; p < count && done && !failed(); ++p) first_error = ql_lt_multiply(&lt, g, pass[p], stream, &done);
+        for (int p = 0; p < count && done && !failed(); ++p)
+            first_error = ql_lt_multiply(&lt, g, pass[p], stream, &done);
         return done;
     }
 

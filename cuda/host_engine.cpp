@@ -4,27 +4,38 @@
 
 #include "host_engine.h"
 
-typedef ql_cuda_engine<ql_host_machine> host_engine;
-
-static ql_status create(ql_engine **engine, const ql_engine_setup *setup)
-{
-    return host_engine::create(engine, setup, &ql_engine_cuda_on_host);
-}
-
-extern "C" const ql_engine_class ql_engine_cuda_on_host = {
-    "cuda-on-host",
-    "engine cuda's bodies in loops on the host",
-    ql_host_machine::available,
-    host_engine::memory,
-    create,
-    host_engine::destroy,
-    host_engine::evaluate,
-    host_engine::apply,
-    host_engine::gradient,
-    host_engine::theta,
-    host_engine::field,
-    host_engine::state,
-    host_engine::set_state,
-    host_engine::flop,
-    nullptr,
+template <bool LANES> struct host {
+    typedef ql_host_machine<LANES> machine;
+    typedef ql_cuda_engine<machine> engine;
+    static ql_status create(ql_engine **e, const ql_engine_setup *setup)
+    {
+        return engine::create(e, setup, LANES ? &ql_engine_cuda_in_lanes : &ql_engine_cuda_on_host);
+    }
 };
+
+#define QL_HOST_ENGINE(name, summary, lanes)                                                                           \
+    {                                                                                                                  \
+        name, summary, host<lanes>::machine::available, host<lanes>::engine::memory, host<lanes>::create,              \
+            host<lanes>::engine::destroy, host<lanes>::engine::evaluate, host<lanes>::engine::apply,                   \
+            host<lanes>::engine::gradient, host<lanes>::engine::theta, host<lanes>::engine::field,                     \
+            host<lanes>::engine::state, host<lanes>::engine::set_state, host<lanes>::engine::flop, nullptr             \
+    }
+
+extern "C" const ql_engine_class ql_engine_cuda_on_host =
+    QL_HOST_ENGINE("cuda-on-host", "engine cuda's bodies in loops on the host", false);
+extern "C" const ql_engine_class ql_engine_cuda_in_lanes =
+    QL_HOST_ENGINE("cuda-in-lanes", "the same with teams of 32 lanes, slow", true);
+
+extern "C" ql_status ql_cuda_plan_of(ql_plan_facts *facts, const ql_engine_setup *setup, int64_t budget)
+{
+    ql_plan plan;
+    QL_TRY(ql_plan_make(&plan, setup, budget));
+    facts->angle_chunks = plan.angle_chunks;
+    facts->angle_rows = plan.angle_rows;
+    facts->surface_chunks = plan.surface_chunks;
+    facts->surface_rows = plan.surface_rows;
+    facts->off_rows = plan.off_rows;
+    facts->bytes = plan.bytes;
+    ql_plan_describe(&plan, facts->text, sizeof facts->text);
+    return QL_OK;
+}

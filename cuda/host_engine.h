@@ -8,7 +8,16 @@ extern "C" {
 #endif
 #include "engine/engine.h"
 
-extern const ql_engine_class ql_engine_cuda_on_host;
+extern const ql_engine_class ql_engine_cuda_on_host, ql_engine_cuda_in_lanes;
+
+/* A plan's cuts, for tests in C. */
+typedef struct ql_plan_facts {
+    int angle_chunks, angle_rows, surface_chunks, surface_rows, off_rows;
+    int64_t bytes;
+    char text[96];
+} ql_plan_facts;
+
+ql_status ql_cuda_plan_of(ql_plan_facts *facts, const ql_engine_setup *setup, int64_t budget);
 
 #ifdef __cplusplus
 }

@@ -1,25 +1,33 @@
-/* The machine that a test has: bodies in loops, products by OpenBLAS with the operands' rounding. It proves everything of
- * the engine but launches and the lanes of a warp. */
+/* The machine that a test has: bodies in loops, products by OpenBLAS with the operands' rounding. Teams are single or, for
+ * small meshes, 32 lanes that really wait for each other (warp.h). It proves everything of the engine but launches. */
 #ifndef QL_CUDA_HOST_MACHINE_H
 #define QL_CUDA_HOST_MACHINE_H
 
 #include "portable.h"
+#include "warp.h"
 
 #include <cblas.h>
 
-class ql_host_machine {
+template <bool LANES> class ql_host_machine
+{
   public:
     ~ql_host_machine()
     {
         ql_free(a_rounded.values);
         ql_free(b_rounded.values);
+        ql_free(lanes);
     }
     static ql_status available() { return QL_OK; }
     static int64_t budget(const ql_engine_options *options)
     {
         return options->memory_mb > 0 ? options->memory_mb * 1000000 : INT64_MAX;
     }
-    ql_status open() { return QL_OK; }
+    ql_status open()
+    {
+        if (!LANES) return QL_OK;
+        lanes = static_cast<ql_lanes *>(ql_memory_take(1, sizeof *lanes));
+        return lanes != nullptr ? QL_OK : QL_FAIL(NO_MEMORY, "no memory for the stacks of 32 lanes");
+    }
     ql_status allocate(void **memory, size_t bytes)
     {
         *memory = ql_memory_take(bytes, 1);
@@ -43,6 +51,10 @@ class ql_host_machine {
 
     template <class Body> void rows(int64_t count, const Body &body)
     {
+        if (LANES) {
+            for (int64_t i = 0; i < count; ++i) ql_run_lanes(*lanes, i, body);
+            return;
+        }
 #pragma omp parallel for schedule(static)
         for (int64_t i = 0; i < count; ++i) body(i, ql_team_single());
     }
@@ -59,6 +71,7 @@ class ql_host_machine {
     }
 
   private:
+    ql_lanes *lanes = nullptr;
     struct buffer {
         float *values;
         size_t size;
@@ -92,10 +105,10 @@ class ql_host_machine {
 
     void one(const ql_gemm &g)
     {
-        const float *a = rounded(g.a, g.product == QL_PRODUCT_TN ? g.k : g.m, g.product == QL_PRODUCT_TN ? g.m : g.k,
-                                 a_rounded);
-        const float *b = rounded(g.b, g.product == QL_PRODUCT_NT ? g.n : g.k, g.product == QL_PRODUCT_NT ? g.k : g.n,
-                                 b_rounded);
+        const float *a =
+            rounded(g.a, g.product == QL_PRODUCT_TN ? g.k : g.m, g.product == QL_PRODUCT_TN ? g.m : g.k, a_rounded);
+        const float *b =
+            rounded(g.b, g.product == QL_PRODUCT_NT ? g.n : g.k, g.product == QL_PRODUCT_NT ? g.k : g.n, b_rounded);
         int addend_ld = g.addend_ld > 0 ? g.addend_ld : g.ldc;
         if (g.addend != nullptr && g.addend != g.c)
             for (int64_t r = 0; r < g.m; ++r)

@@ -22,8 +22,7 @@ struct ql_draw_off {
         } else if (index < tables.near_count) {
             uint64_t at = static_cast<uint64_t>(index);
             int64_t face = ql_sample_near(step->key, step->number, at, tables.face_count, draw);
-            for (int c = 0; c < 3; ++c)
-                point[3 * i + c] = tables.points[3 * face + c] + tables.sigma[face] * draw[c];
+            for (int c = 0; c < 3; ++c) point[3 * i + c] = tables.points[3 * face + c] + tables.sigma[face] * draw[c];
         } else {
             ql_sample_uniform(step->key, step->number, static_cast<uint64_t>(index), tables.range, draw);
             for (int c = 0; c < 3; ++c) point[3 * i + c] = draw[c];
@@ -122,8 +121,7 @@ struct ql_loss_off {
         ql_point_scale scale = {0, static_cast<float>(step->weight[QL_LOSS_OFF] / off),
                                 static_cast<float>(step->weight[QL_LOSS_EIKONAL] / points), 0, 0};
         float f = chunk.value[p];
-        ql_point_terms terms =
-            ql_point_off(f, expf(-100 * fabsf(f)), chunk.gradient + 3 * p, &scale, &adjoint);
+        ql_point_terms terms = ql_point_off(f, expf(-100 * fabsf(f)), chunk.gradient + 3 * p, &scale, &adjoint);
         sum[0] += terms.off;
         sum[1] += terms.eikonal;
         chunk.value_adjoint[p] = adjoint.value;

@@ -2,8 +2,8 @@
 #include "lt.h"
 
 #include <dlfcn.h>
-#include <pthread.h>
 #include <initializer_list>
+#include <pthread.h>
 
 /* ---- the library ---- */
 
@@ -50,8 +50,9 @@ static void load()
     if (library == nullptr) library = dlopen("/usr/local/cuda/lib64/" QL_LT_FILE, RTLD_NOW | RTLD_LOCAL);
     if (library == nullptr) {
         (void)snprintf(api.error, sizeof api.error,
-                       QL_LT_FILE " not found by the loader nor in /usr/local/cuda/lib64; install cuBLAS %d or name its "
-                                  "folder in LD_LIBRARY_PATH",
+                       QL_LT_FILE
+                       " not found by the loader nor in /usr/local/cuda/lib64; install cuBLAS %d or name its "
+                       "folder in LD_LIBRARY_PATH",
                        CUBLAS_VER_MAJOR);
         return;
     }
@@ -134,8 +135,8 @@ static ql_status make_layout(cublasLtMatrixLayout_t *layout, const ql_lt_key &ke
     LT_TRY(cublasLtMatrixLayoutCreate(layout, type, static_cast<uint64_t>(rows), static_cast<uint64_t>(columns), ld));
     if (key.batch == 1) return QL_OK;
     LT_TRY(cublasLtMatrixLayoutSetAttribute(*layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &key.batch, sizeof key.batch));
-    LT_TRY(cublasLtMatrixLayoutSetAttribute(*layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &stride,
-                                            sizeof stride));
+    LT_TRY(
+        cublasLtMatrixLayoutSetAttribute(*layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &stride, sizeof stride));
     return QL_OK;
 }
 
@@ -215,8 +216,8 @@ ql_status ql_lt_multiply(ql_lt *lt, const ql_gemm &g, ql_lt_pass pass, cudaStrea
     const void *a = pass.a_lo ? g.a.lo : g.a.hi, *b = pass.b_lo ? g.b.lo : g.b.hi;
     const float *addend = pass.first && g.addend != nullptr ? g.addend : g.c;
     if (pass.last && g.bias != nullptr)
-        LT_TRY(cublasLtMatmulDescSetAttribute(plan->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &g.bias,
-                                              sizeof g.bias));
+        LT_TRY(
+            cublasLtMatmulDescSetAttribute(plan->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &g.bias, sizeof g.bias));
     LT_TRY(cublasLtMatmul(lt->handle, plan->operation, &one, b, plan->a, a, plan->b, &beta, addend, plan->c, g.c,
                           plan->d, &plan->algorithm, lt->workspace, QL_LT_WORKSPACE, stream));
     return QL_OK;

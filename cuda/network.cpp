@@ -94,8 +94,8 @@ struct taker {
     template <class T> void operator()(T *&array, int64_t count)
     {
         int64_t line = 256 / static_cast<int64_t>(sizeof(T)) > 0 ? 256 / static_cast<int64_t>(sizeof(T)) : 1;
-        array = static_cast<T *>(
-            ql_arena_take(arena, static_cast<size_t>((count + line - 1) / line * line), sizeof(T)));
+        array =
+            static_cast<T *>(ql_arena_take(arena, static_cast<size_t>((count + line - 1) / line * line), sizeof(T)));
         complete = complete && array != nullptr;
     }
 
@@ -160,10 +160,11 @@ static void lay_out_sdf(ql_network *n, taker &take)
 {
     const ql_plan *plan = &n->plan;
     int widest = plan->surface_rows > plan->off_rows ? plan->surface_rows : plan->off_rows;
-    int64_t temporary = 4 * plan->surface_rows > plan->off_rows ? 4 * static_cast<int64_t>(plan->surface_rows)
-                                                                : plan->off_rows;
-    n->sdf_weights = plan->sdf_kind == QL_OPERAND_PLAIN ? ql_operand_of(n->parameters, QL_WIDTH)
-                                                        : take.operand(QL_SDF_PARAMETER_COUNT + QL_GAP, 1, plan->sdf_kind);
+    int64_t temporary =
+        4 * plan->surface_rows > plan->off_rows ? 4 * static_cast<int64_t>(plan->surface_rows) : plan->off_rows;
+    n->sdf_weights = plan->sdf_kind == QL_OPERAND_PLAIN
+                         ? ql_operand_of(n->parameters, QL_WIDTH)
+                         : take.operand(QL_SDF_PARAMETER_COUNT + QL_GAP, 1, plan->sdf_kind);
     take(n->off_point, 3 * static_cast<int64_t>(widest));
     take(n->temporary, temporary * QL_WIDTH);
     take(n->sdf_columns, static_cast<int64_t>(widest / QL_SDF_SUM_ROWS) * QL_SDF_SUMS * QL_WIDTH);
@@ -379,7 +380,8 @@ bool ql_network_lay_out(ql_network *n, const ql_plan *plan, const ql_engine_setu
     take(n->step, 1);
     take(n->report, 1);
     take(n->ones, QL_BLOCK_COUNT);
-    int slices = (plan->surface_chunks * plan->surface_rows + plan->off_chunks * plan->off_rows + plan->faces) / QL_TERM_ROWS;
+    int slices =
+        (plan->surface_chunks * plan->surface_rows + plan->off_chunks * plan->off_rows + plan->faces) / QL_TERM_ROWS;
     take(n->term_partial, static_cast<int64_t>(slices + 2) * QL_LOSS_COUNT);
     take(n->norm_partial, QL_NORM_SLICES);
     lay_out_tables(n, take, setup);

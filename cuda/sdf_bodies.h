@@ -81,7 +81,7 @@ template <int TANGENTS> struct ql_sdf_activate {
     {
         int k = static_cast<int>(at % QL_WIDTH);
         const ql_sdf_layer &layer = chunk.layer[l];
-        float bias = chunk.parameters[chunk.bias[l] + k], phase, s, c, t[3];
+        float bias = chunk.parameters[chunk.bias[l] + k], phase, s, c, t[3] = {0, 0, 0};
         if (l == 0)
             phase = ql_first_phase(chunk.parameters + chunk.weight[0] + 3 * k, chunk.point + 3 * (at / QL_WIDTH), bias);
         else

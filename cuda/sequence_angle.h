@@ -4,11 +4,13 @@
 
 #include "network.h"
 
-template <class Machine> class ql_angle_sequence {
+template <class Machine> class ql_angle_sequence
+{
   public:
     ql_angle_sequence(Machine &machine, const ql_network &network)
         : m(machine), n(network), a(network.angle), layout(*ql_layout_get())
-    {}
+    {
+    }
 
     /* Weights of a step with these drop factors (32, on the device). */
     void prepare(const float *drop)
@@ -86,10 +88,7 @@ template <class Machine> class ql_angle_sequence {
     }
 
     /* 12 numbers per row are too few for bf16's alignment, and cost nothing in float32. */
-    ql_operand_kind input_kind() const
-    {
-        return a.kind == QL_OPERAND_TF32 ? QL_OPERAND_TF32 : QL_OPERAND_PLAIN;
-    }
+    ql_operand_kind input_kind() const { return a.kind == QL_OPERAND_TF32 ? QL_OPERAND_TF32 : QL_OPERAND_PLAIN; }
 
     ql_operand weight(const ql_dense &dense) const
     {
@@ -121,10 +120,7 @@ template <class Machine> class ql_angle_sequence {
 
     const ql_activation &out_of(ql_stage stage) const { return a.block[layout.stage_begin[stage + 1] - 1].out; }
 
-    ql_column_sums sums() const
-    {
-        return ql_column_sums{a.column_partial, a.columns.total, n.plan.slice_rows, a.rows};
-    }
+    ql_column_sums sums() const { return ql_column_sums{a.column_partial, a.columns.total, n.plan.slice_rows, a.rows}; }
 
     /* ---- layers ---- */
 
@@ -183,9 +179,8 @@ template <class Machine> class ql_angle_sequence {
     void norm_back(const ql_norm &norm, const float *x, int ld, const float *linear_bias, const float *adjoint,
                    int adjoint_ld, const ql_activation &out, int column)
     {
-        m.rows(n.plan.column_slices,
-               ql_norm_backward<WIDTH, RELU>{norm_input(norm, x, ld, linear_bias), adjoint, adjoint_ld, out, sums(),
-                                             column});
+        m.rows(n.plan.column_slices, ql_norm_backward<WIDTH, RELU>{norm_input(norm, x, ld, linear_bias), adjoint,
+                                                                   adjoint_ld, out, sums(), column});
     }
 
     void column_sum(const float *x, int ld, int width, int column)
@@ -228,9 +223,9 @@ template <class Machine> class ql_angle_sequence {
     void residual(int b, const ql_activation &x, const ql_activation &out)
     {
         const ql_block &block = layout.block[b];
-        ql_gemm g = {QL_PRODUCT_NT, a.rows,           block.width, block.inner, a.block[b].relu2, folded(b), out.x,
-                     out.ld,        x.x,              folded_bias(b), true,     1,                0,         0,
-                     0};
+        ql_gemm g = {QL_PRODUCT_NT, a.rows, block.width, block.inner, a.block[b].relu2,
+                     folded(b),     out.x,  out.ld,      x.x,         folded_bias(b),
+                     true,          1,      0,           0,           0};
         if (x.ld != out.ld) g.addend_ld = x.ld;
         m.gemm(g);
         complete(out, block.width);

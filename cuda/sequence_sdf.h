@@ -4,7 +4,8 @@
 
 #include "network.h"
 
-template <class Machine> class ql_sdf_sequence {
+template <class Machine> class ql_sdf_sequence
+{
   public:
     ql_sdf_sequence(Machine &machine, const ql_network &network) : m(machine), n(network) {}
 
@@ -80,8 +81,7 @@ template <class Machine> class ql_sdf_sequence {
         const int64_t all = chunk.block, adjoint = chunk.adjoint_block() * chunk.block;
         m.enter("sdf forward");
         for (int l = 0; l < QL_HIDDEN; ++l) {
-            if (l > 0)
-                product(QL_PRODUCT_NT, chunk, l, chunk.layer[l - 1].right, 1 + TANGENTS, chunk.layer[l].cosine);
+            if (l > 0) product(QL_PRODUCT_NT, chunk, l, chunk.layer[l - 1].right, 1 + TANGENTS, chunk.layer[l].cosine);
             m.each(all, ql_sdf_activate<TANGENTS>{chunk, l});
         }
         for (int l = QL_HIDDEN - 1; l >= 0; --l) {
