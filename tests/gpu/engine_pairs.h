@@ -134,7 +134,7 @@ static void compare(const outcome *ours, const outcome *truth, const fixture *f,
                      gap(ours->field, truth->field, 20)};
     /* A sign in the loss that turns with the last bit moves the angle gradient by 1e-4 on so few faces; Adam's step divides
      * by sizes, so small entries move as large ones do, and the field is taken behind that step. */
-    const double most[] = {sdf * 3, 1e-3 + angle * 10, angle, sdf * 3, 0.05 + angle, 1e-3};
+    const double most[] = {sdf * 3, 1e-3 + angle * 10, angle, sdf * 3, 0.05 + 5 * angle, 1e-3};
     static const char *const names[] = {"sdf gradient", "angle gradient", "theta", "norm", "Adam step", "field"};
     for (int k = 0; k < 6; ++k)
         if (!(gaps[k] <= most[k]))

@@ -1,0 +1,123 @@
+/* Engine cuda on a GPU against the same bodies on the host (tight) and against engine ref, at odd sizes, in every
+ * precision; the same bytes twice; graph against single launches; recomputed chunks; golden numbers in fp32 and 3xtf32. */
+#include "golden/golden_check.h"
+#include "gpu/engine_pairs.h"
+#include "host_engine.h"
+
+static void odd_sizes(void **state)
+{
+    (void)state;
+    static const int sizes[] = {1, 2, 31, 33, 352, 1000};
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; ++s)
+        for (size_t p = 0; p < sizeof PRECISIONS / sizeof *PRECISIONS; ++p) {
+            fixture f;
+            outcome device, host;
+            open_fixture(&f, sizes[s]);
+            f.options.engine.precision = PRECISIONS[p].precision;
+            f.options.train.sampling = s % 2 == 0 ? QL_SAMPLING_NEAR : QL_SAMPLING_FAR;
+            run(&device, &f, &ql_engine_cuda);
+            run(&host, &f, &ql_engine_cuda_on_host);
+            compare(&device, &host, &f, PRECISIONS[p].sdf, PRECISIONS[p].angle);
+            discard(&device);
+            discard(&host);
+            close_fixture(&f);
+        }
+}
+
+static void against_ref(void **state)
+{
+    (void)state;
+    fixture f;
+    outcome truth, ours;
+    open_fixture(&f, 130);
+    run(&truth, &f, &ql_engine_ref);
+    for (size_t p = 0; p < sizeof PRECISIONS / sizeof *PRECISIONS; ++p) {
+        f.options.engine.precision = PRECISIONS[p].precision;
+        run(&ours, &f, &ql_engine_cuda);
+        compare(&ours, &truth, &f, PRECISIONS[p].sdf, PRECISIONS[p].angle);
+        discard(&ours);
+    }
+    discard(&truth);
+    close_fixture(&f);
+}
+
+static void chunks(void **state)
+{
+    (void)state;
+    fixture f;
+    outcome whole, chunked;
+    open_fixture(&f, 1000);
+    run(&whole, &f, &ql_engine_cuda);
+    f.options.engine.memory = QL_MEMORY_RECOMPUTE;
+    run(&chunked, &f, &ql_engine_cuda);
+    compare(&chunked, &whole, &f, 1e-5, 1e-5);
+    discard(&whole);
+    discard(&chunked);
+    close_fixture(&f);
+}
+
+/* Evaluates the same step three times: launch by launch, while recording, from the graph. Same bytes, and again in a second
+ * engine. */
+static void same_bytes(void **state)
+{
+    (void)state;
+    fixture f;
+    open_fixture(&f, 352);
+    double *first = NULL, *other = NULL, terms[QL_LOSS_COUNT];
+    ASSERT_OK(QL_TAKE(first, QL_PARAMETER_COUNT));
+    ASSERT_OK(QL_TAKE(other, QL_PARAMETER_COUNT));
+    ql_loss_weights weights = ql_loss_weights_at(&f.options.train, 3);
+    for (int run_number = 0; run_number < 2; ++run_number) {
+        ql_engine *engine = NULL;
+        ql_engine_state initial = {QL_FLOAT32, f.parameters, f.zeros, f.zeros};
+        ASSERT_OK(ql_engine_cuda.create(&engine, &f.setup));
+        ASSERT_OK(ql_engine_cuda.set_state(engine, &initial));
+        for (int k = 0; k < 3; ++k) {
+            double *into = run_number + k == 0 ? first : other;
+            ASSERT_OK(ql_engine_cuda.evaluate(engine, 3, &weights, terms));
+            ASSERT_OK(ql_engine_cuda.gradient(engine, into));
+            if (into == other) assert_memory_equal(first, other, QL_PARAMETER_COUNT * sizeof *first);
+        }
+        ql_engine_cuda.destroy(engine);
+    }
+    ql_free(first);
+    ql_free(other);
+    close_fixture(&f);
+}
+
+static void golden(void **state)
+{
+    (void)state;
+    SKIP_WITHOUT_SHARED("golden numbers on the GPU");
+    char path[4200];
+    ql_golden g;
+    ql_options options;
+    ql_options_init(&options);
+    (void)snprintf(path, sizeof path, "%s/golden/bracket352.h5", ql_test_shared());
+    ASSERT_OK(ql_golden_read(&g, path));
+    int failed = 0;
+    for (int split = 0; split < 2; ++split) {
+        ql_golden_report report = {0};
+        options.engine.precision = split ? QL_PRECISION_3XTF32 : QL_PRECISION_FP32;
+        ASSERT_OK(ql_golden_check_engine(&report, &g, &ql_engine_cuda, &options.engine));
+        for (int k = 0; k < report.count; ++k)
+            print_message("golden %s %-24s %.2e (allowed %.2e)\n", split ? "3xtf32" : "fp32", report.line[k].quantity,
+                          report.line[k].error, report.line[k].tolerance);
+        failed += report.failed;
+    }
+    ql_golden_destroy(&g);
+    assert_int_equal(failed, 0);
+}
+
+int main(void)
+{
+    if (ql_engine_cuda.available() != QL_OK) {
+        printf("SKIPPED: engine cuda on a GPU (%s)\n", ql_error_text());
+        return 77;
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(golden),      cmocka_unit_test(same_bytes), cmocka_unit_test(chunks),
+        cmocka_unit_test(against_ref), cmocka_unit_test(odd_sizes),
+    };
+    return ql_test_main(tests);
+}
