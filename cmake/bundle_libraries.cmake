@@ -1,6 +1,7 @@
 # cmake -DPROGRAMS=a|b -DBUNDLE=folder -DSEARCH=folder|folder [-DCUBLAS=file] -P bundle_libraries.cmake: copies what the programs load into lib/.
 string(REPLACE "|" ";" PROGRAMS "${PROGRAMS}")
 string(REPLACE "|" ";" SEARCH "${SEARCH}")
+file(REMOVE_RECURSE ${BUNDLE}/lib) # or the programs find their libraries there
 file(GET_RUNTIME_DEPENDENCIES EXECUTABLES ${PROGRAMS}
     RESOLVED_DEPENDENCIES_VAR found UNRESOLVED_DEPENDENCIES_VAR missing
     DIRECTORIES ${SEARCH}
@@ -8,7 +9,6 @@ file(GET_RUNTIME_DEPENDENCIES EXECUTABLES ${PROGRAMS}
 if(missing)
     message(FATAL_ERROR "bundle: not found: ${missing}")
 endif()
-file(REMOVE_RECURSE ${BUNDLE}/lib)
 file(INSTALL ${found} ${CUBLAS} DESTINATION ${BUNDLE}/lib FOLLOW_SYMLINK_CHAIN)
 # A library's own search path would hide the program's.
 file(GLOB libraries ${BUNDLE}/lib/*)
