@@ -29,6 +29,7 @@ static const double WORK_EDGE[] = {0.8, 1.0, 0.65};
 enum { WORK_EDGES = sizeof WORK_EDGE / sizeof *WORK_EDGE };
 /* Singular vertices nearer to a feature than this share of the quad edge are moved onto it. */
 static const double SNAP = 0.7;
+enum { HOPELESS = 120 };
 
 
 const char *ql_quad_rung_name(ql_quad_rung rung)
@@ -52,6 +53,7 @@ typedef struct job {
     ql_closest *surface, *lines;
     int32_t *chain; /* of each line */
     int32_t euler, loops, singular;
+    int32_t loose; /* ports without a partner in the last map: many of them mean that no scale will help */
     ql_quad_quality *time;
     ql_quads quads; /* the result */
     ql_quad_rung rung;
@@ -186,6 +188,7 @@ static ql_status extract_at(mapping *m, job *j, double edge, ql_polygons *polygo
     j->time->map_s += lap(&since);
     if (status == QL_OK) status = ql_extract(polygons, &j->work, m->uv, m->cut.matching);
     j->time->extract_s += lap(&since);
+    j->loose = polygons->loose;
     if (status == QL_OK)
         QL_DEBUG("map at edge %g: %d of %d conditions broken, %d folded triangles, %d faces, %d quads, %d loose ports", edge,
                  broken, m->conditions.count, folded, polygons->face_count, polygons->quads, polygons->loose);
@@ -382,11 +385,11 @@ static ql_status climb(job *j, bool allow_last, bool *found)
         ql_quad_rung best = j->alpha != NULL && smooth ? QL_RUNG_SMOOTH : QL_RUNG_FIELD;
         ql_status status = make_field(j, !smooth);
         if (status == QL_OK) status = try_maps(j, best, first, 1, 1, &done);
-        if (status == QL_OK && !done)
+        if (status == QL_OK && !done && j->loose < HOPELESS)
             status = try_maps(j, best == QL_RUNG_FIELD ? QL_RUNG_SCALED : best, more, 3, 1, &done);
         QL_TRY(forgive(status, ql_quad_rung_name(best)));
     }
-    if (!done && allow_last) QL_TRY(forgive(try_coarse(j, &done), "coarse"));
+    if (!done && allow_last && j->loose < HOPELESS) QL_TRY(forgive(try_coarse(j, &done), "coarse"));
     if (!done && allow_last) QL_TRY(try_split(j, &done));
     *found = done;
     return done || !allow_last ? QL_OK : QL_FAIL(NUMERIC, "no rung of the ladder gave a valid quad mesh");
