@@ -25,8 +25,8 @@ for faces in "$@"; do
             echo "$faces faces, $threads threads, round $round" >&2
             "$quadloom" bench train --mesh "$work/mesh.obj" --steps "$steps" --set train.sampling=far \
                 --set engine.name=cpu --set "engine.threads=$threads" --json >>"$work/lines"
-            OMP_NUM_THREADS=$threads /usr/bin/python3 "$root/analysis/reference/crosscheck.py" bench "$work/mesh.obj" \
-                --steps "$steps" --threads "$threads" --json >>"$work/lines"
+            OMP_NUM_THREADS=$threads /usr/bin/python3 "$root/analysis/reference/neurcross.py" bench --mesh "$work/mesh.obj" \
+                --steps "$steps" --threads "$threads" >>"$work/lines"
         done
         round=$((round + 1))
     done

@@ -345,16 +345,18 @@ class Session:
 def bench(arguments):
     session = Session(arguments.mesh, arguments.off_points, arguments.preset, arguments.threads, device=arguments.device)
     wait = torch.cuda.synchronize if arguments.device != "cpu" else lambda: None
-    seconds = []
+    seconds, processor = [], []
     for step in range(arguments.steps + 2):
-        began = time.perf_counter()
+        began, began_processor = time.perf_counter(), time.process_time()
         session.run_step()
         wait()
         if step >= 2:
             seconds.append(time.perf_counter() - began)
-    print(json.dumps({"backend": "pytorch " + torch.__version__, "faces": len(session.tables.points), "off_points": arguments.off_points,
-                      "threads": torch.get_num_threads(), "device": arguments.device, "s_per_step": statistics.median(seconds),
-                      "s_per_step_min": min(seconds), "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+            processor.append(time.process_time() - began_processor)
+    print(json.dumps({"faces": len(session.tables.points), "off_points": arguments.off_points, "backend": "torch " + torch.__version__,
+                      "precision": "float32", "threads": torch.get_num_threads(), "device": arguments.device, "steps": arguments.steps,
+                      "s_per_step": statistics.median(seconds), "s_per_step_min": min(seconds), "cpu_s_per_step": statistics.median(processor),
+                      "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
 
 
 def train(arguments):

@@ -12,7 +12,7 @@ static ql_status check_precision(const ql_engine_setup *setup)
     switch (setup->engine->precision) {
     case QL_PRECISION_FP32: return QL_OK;
     case QL_PRECISION_BF16:
-        return QL_FAIL(ENVIRONMENT, "engine.precision bf16: this processor has no AVX512_BF16; use fp32");
+        return QL_FAIL(ENVIRONMENT, "engine.precision bf16: engine cpu has no bfloat16 products; use fp32");
     default: return QL_FAIL(CONFIG, "engine cpu computes in fp32; engine.precision asks for something else");
     }
 }
