@@ -30,10 +30,6 @@ typedef struct ql_polygons {
 ql_status ql_extract(ql_polygons *polygons, const ql_surface *surface, const int64_t *uv, const uint8_t *matching);
 void ql_polygons_destroy(ql_polygons *polygons); /* NULL-safe */
 
-/* Makes corner coordinates that were read from a file exact: rotations from the edges, translations rounded to whole cells
- * where `whole` (else kept), singular vertices put on the fixed point of their rotation. uv (in cells, 6 F) -> fixed, matching. */
-ql_status ql_extract_sanitise(const ql_surface *surface, const double *uv, int64_t *fixed, uint8_t *matching);
-
 /* Twice the signed area of a face's image, sign only: 1, 0, -1. */
 int ql_extract_orientation(const int64_t *uv, int32_t face);
 

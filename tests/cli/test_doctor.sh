@@ -13,7 +13,7 @@ import json, sys
 d = json.load(open(sys.argv[1]))
 assert d["machine"]["cores_allowed"] >= 1 and d["machine"]["memory_mb"] > 0
 assert d["build"]["version"] and d["build"]["compiler"]
-assert set(d["engines"]) == {"ref", "cpu", "cuda"}
+assert {"ref", "cpu", "cuda"} <= set(d["engines"])
 assert isinstance(d["advice"], list)
 ' "$WORK/doctor.json"
 expect_code 0

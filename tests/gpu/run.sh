@@ -89,15 +89,13 @@ wait
 grep -h '"s_per_step"' "$results"/together-*.json 2>/dev/null | sed 's/^/    eight at once:/'
 
 # The same method in PyTorch on the same GPU, in the same run.
-crosscheck=analysis/reference/crosscheck.py
+crosscheck=analysis/reference/neurcross.py
 if ! python3 -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' 2>/dev/null; then
     echo "SKIPPED: PyTorch cross-check (no PyTorch with a GPU)" && skipped=$((skipped + 1))
-elif ! python3 $crosscheck bench --help 2>/dev/null | grep -q -- --device; then
-    echo "SKIPPED: PyTorch cross-check ($crosscheck has no --device)" && skipped=$((skipped + 1))
 else
     for faces in 2000 50000; do
         "$bin/quadloom" generate torus --faces $faces -o "$place/torus.obj" >/dev/null 2>&1
-        check "torch-$faces" 60 python3 $crosscheck bench "$place/torus.obj" --steps 8 --device cuda --json
+        check "torch-$faces" 60 python3 $crosscheck bench --mesh "$place/torus.obj" --steps 8 --device cuda
         cat "$results/torch-$faces.log"
     done
 fi
