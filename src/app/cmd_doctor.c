@@ -89,7 +89,8 @@ static void look_at_engines(report *r)
     const char *kernels = ql_cpu_isa_find()->name, *widest = ql_cpu_isa_widest();
     fact(r, "cpu_kernels", "%s", kernels);
     if (strcmp(kernels, widest) != 0)
-        advise(r, "engine cpu uses its %s kernels because QL_CPU_ISA asks for them; this processor runs %s", kernels, widest);
+        advise(r, "engine cpu uses its %s kernels because QL_CPU_ISA asks for them; this processor runs %s", kernels,
+               widest);
     ql_error_clear();
 }
 

@@ -11,9 +11,10 @@
 #include <math.h>
 #include <string.h>
 
-static const char *const DETAILS =
-    "Takes the field of a result, of --field FILE (.rosy, or text with alpha xyz beta xyz per face), or a plain smooth\n"
-    "field (--method smooth, and the default when a mesh has no field). The quad mesh is verified before it is written.";
+static const char *const DETAILS = "Takes the field of a result, of --field FILE (.rosy, or text with alpha xyz beta "
+                                   "xyz per face), or a plain smooth\n"
+                                   "field (--method smooth, and the default when a mesh has no field). The quad mesh "
+                                   "is verified before it is written.";
 
 typedef struct request {
     const char *field, *method, *out;
@@ -58,10 +59,12 @@ static void print_text(const char *out, const ql_quad_result *result)
 {
     const ql_quad_quality *q = &result->quality;
     (void)printf("%s: %d quads, %d vertices, verified\n", out, result->face_count, result->vertex_count);
-    (void)printf("  irregular vertices %.0f inside, %.0f at the boundary\n", q->irregular_interior, q->irregular_boundary);
+    (void)printf("  irregular vertices %.0f inside, %.0f at the boundary\n", q->irregular_interior,
+                 q->irregular_boundary);
     (void)printf("  scaled Jacobian    smallest %.3f, mean %.3f; angles %.2f degrees from 90\n", q->sj_min, q->sj_mean,
                  q->angle_dev_mean);
-    (void)printf("  distance to input  mean %.4f %%, largest %.4f %% of the diagonal\n", q->chamfer_pct, q->hausdorff_pct);
+    (void)printf("  distance to input  mean %.4f %%, largest %.4f %% of the diagonal\n", q->chamfer_pct,
+                 q->hausdorff_pct);
     if (isfinite(q->feature_recall)) (void)printf("  sharp edges        %.1f %% followed\n", 100 * q->feature_recall);
     (void)printf("  route              %s, %.2f s%s%s\n", ql_quad_rung_name(result->rung), q->total_s,
                  result->note[0] != '\0' ? "; " : "", result->note);
@@ -90,8 +93,8 @@ static ql_status make_quads(const char *path, const request *r)
     ql_mesh mesh = {0};
     double *alpha = NULL;
     ql_quad_result result = {0};
-    ql_quads_options options = {.enabled = true, .target = r->target, .edge_length = r->edge_length,
-                                .feature_angle_deg = r->feature_angle_deg};
+    ql_quads_options options = {
+        .enabled = true, .target = r->target, .edge_length = r->edge_length, .feature_angle_deg = r->feature_angle_deg};
     options.method = strcmp(r->method, "smooth") == 0 ? QL_QUADS_SMOOTH : QL_QUADS_TRAINED;
     ql_status status = load(&mesh, &alpha, path, r);
     if (status == QL_OK) status = QL_CHAIN(ql_quads_make(&result, &mesh, alpha, &options), "%s", path);
@@ -112,7 +115,8 @@ static ql_status make_quads(const char *path, const request *r)
 static ql_status check(const request *r, const ql_arguments *arguments)
 {
     if (arguments->operand_count != 1)
-        return QL_FAIL(USAGE, "expected one mesh or result, got %d; see `quadloom quads --help`", arguments->operand_count);
+        return QL_FAIL(USAGE, "expected one mesh or result, got %d; see `quadloom quads --help`",
+                       arguments->operand_count);
     if (r->out == NULL) return QL_FAIL(USAGE, "no output named; add -o OUT.obj (or .ply)");
     if (strcmp(r->method, "trained") != 0 && strcmp(r->method, "smooth") != 0)
         return QL_FAIL(USAGE, "--method %s: expected trained or smooth", r->method);
@@ -127,14 +131,17 @@ int ql_cmd_quads(int argc, char **argv)
 {
     ql_options defaults;
     ql_options_init(&defaults);
-    request r = {.method = "trained", .target = defaults.quads.target, .feature_angle_deg = defaults.quads.feature_angle_deg};
+    request r = {
+        .method = "trained", .target = defaults.quads.target, .feature_angle_deg = defaults.quads.feature_angle_deg};
     const ql_argument table[] = {
         {"output", 'o', QL_ARGUMENT_TEXT, &r.out, "OUT.obj", "where the quad mesh goes (.obj or .ply)"},
         {"field", 0, QL_ARGUMENT_TEXT, &r.field, "FILE", "cross field: .rosy, or text, alpha xyz beta xyz per face"},
         {"method", 0, QL_ARGUMENT_TEXT, &r.method, "NAME", "trained (the field given) or smooth (computed here)"},
         {"target-quads", 0, QL_ARGUMENT_COUNT, &r.target, "N", "about so many quads"},
-        {"edge-length", 0, QL_ARGUMENT_REAL, &r.edge_length, "L", "edge length in the mesh's units, instead of a number"},
-        {"feature-angle", 0, QL_ARGUMENT_REAL, &r.feature_angle_deg, "DEG", "edges sharper than this are kept (default 40)"},
+        {"edge-length", 0, QL_ARGUMENT_REAL, &r.edge_length, "L",
+         "edge length in the mesh's units, instead of a number"},
+        {"feature-angle", 0, QL_ARGUMENT_REAL, &r.feature_angle_deg, "DEG",
+         "edges sharper than this are kept (default 40)"},
         {"json", 0, QL_ARGUMENT_SWITCH, &r.json, NULL, "print one JSON object with the quality table"},
     };
     enum { ROWS = sizeof table / sizeof table[0] };

@@ -5,14 +5,16 @@
 
 #include <string.h>
 
-const ql_fact *ql_provenance_find(const ql_provenance *provenance, const char *name) {
+const ql_fact *ql_provenance_find(const ql_provenance *provenance, const char *name)
+{
     for (int32_t i = 0; i < provenance->count; ++i)
         if (strcmp(provenance->facts[i].name, name) == 0) return &provenance->facts[i];
     return NULL;
 }
 
 /* The fact of this name, made when it is not there; its old text is freed. */
-static ql_status place(ql_provenance *provenance, const char *name, ql_fact **fact) {
+static ql_status place(ql_provenance *provenance, const char *name, ql_fact **fact)
+{
     *fact = (ql_fact *)ql_provenance_find(provenance, name);
     if (*fact != NULL) {
         ql_free((*fact)->text);
@@ -33,7 +35,8 @@ static ql_status place(ql_provenance *provenance, const char *name, ql_fact **fa
     return QL_OK;
 }
 
-ql_status ql_provenance_text(ql_provenance *provenance, const char *name, const char *value) {
+ql_status ql_provenance_text(ql_provenance *provenance, const char *name, const char *value)
+{
     ql_fact *fact;
     char *copy = ql_memory_string(value);
     if (copy == NULL) return QL_FAIL(NO_MEMORY, "no memory for the fact %s", name);
@@ -47,7 +50,8 @@ ql_status ql_provenance_text(ql_provenance *provenance, const char *name, const 
     return QL_OK;
 }
 
-ql_status ql_provenance_int(ql_provenance *provenance, const char *name, int64_t value) {
+ql_status ql_provenance_int(ql_provenance *provenance, const char *name, int64_t value)
+{
     ql_fact *fact;
     QL_TRY(place(provenance, name, &fact));
     fact->type = QL_FACT_INT;
@@ -55,7 +59,8 @@ ql_status ql_provenance_int(ql_provenance *provenance, const char *name, int64_t
     return QL_OK;
 }
 
-ql_status ql_provenance_real(ql_provenance *provenance, const char *name, double value) {
+ql_status ql_provenance_real(ql_provenance *provenance, const char *name, double value)
+{
     ql_fact *fact;
     QL_TRY(place(provenance, name, &fact));
     fact->type = QL_FACT_REAL;
@@ -63,7 +68,8 @@ ql_status ql_provenance_real(ql_provenance *provenance, const char *name, double
     return QL_OK;
 }
 
-void ql_provenance_destroy(ql_provenance *provenance) {
+void ql_provenance_destroy(ql_provenance *provenance)
+{
     if (provenance == NULL) return;
     for (int32_t i = 0; i < provenance->count; ++i) {
         ql_free(provenance->facts[i].name);

@@ -37,9 +37,11 @@ static ql_status parse(double *alpha, const char *path, const char *text, int32_
         if (n == 0) continue;
         if (n == 1 && faces == 0 && rosy < 2) { /* the two header lines of a .rosy file */
             if (rosy == 0 && row[0] != face_count)
-                return QL_FAIL(FORMAT, "%s: line %d: field of %g faces, the mesh has %d", path, line, row[0], face_count);
+                return QL_FAIL(FORMAT, "%s: line %d: field of %g faces, the mesh has %d", path, line, row[0],
+                               face_count);
             if (rosy == 1 && row[0] != 4)
-                return QL_FAIL(FORMAT, "%s: line %d: %g directions per face, expected 4 (a cross field)", path, line, row[0]);
+                return QL_FAIL(FORMAT, "%s: line %d: %g directions per face, expected 4 (a cross field)", path, line,
+                               row[0]);
             ++rosy;
             continue;
         }
@@ -53,7 +55,8 @@ static ql_status parse(double *alpha, const char *path, const char *text, int32_
         memcpy(alpha + 3 * (int64_t)faces++, row, 3 * sizeof *row);
     }
     if (faces != face_count)
-        return QL_FAIL(FORMAT, "%s: field of %d faces, the mesh has %d; was it made for another mesh?", path, faces, face_count);
+        return QL_FAIL(FORMAT, "%s: field of %d faces, the mesh has %d; was it made for another mesh?", path, faces,
+                       face_count);
     return QL_OK;
 }
 

@@ -18,7 +18,10 @@ typedef struct snap {
     double *phi;
 } snap;
 
-static double length_of(const ql_surface *s, int32_t h) { return sqrt(ql_distance2(ql_at(s, ql_from(s, h)), ql_at(s, ql_to(s, h)))); }
+static double length_of(const ql_surface *s, int32_t h)
+{
+    return sqrt(ql_distance2(ql_at(s, ql_from(s, h)), ql_at(s, ql_to(s, h))));
+}
 
 typedef struct visit {
     int32_t vertex, by; /* half-edge that led here, -1 at the start */
@@ -127,7 +130,8 @@ static ql_status smooth_again(snap *m)
     }
     cholmod_start(&common);
     common.print = 0;
-    cholmod_triplet *t = cholmod_allocate_triplet((size_t)rows, (size_t)rows, 4 * (size_t)rows + 1, -1, CHOLMOD_REAL, &common);
+    cholmod_triplet *t =
+        cholmod_allocate_triplet((size_t)rows, (size_t)rows, 4 * (size_t)rows + 1, -1, CHOLMOD_REAL, &common);
     cholmod_dense *b = cholmod_zeros((size_t)rows, 1, CHOLMOD_REAL, &common), *x = NULL;
     cholmod_sparse *a = NULL;
     cholmod_factor *factor = NULL;

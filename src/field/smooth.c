@@ -63,8 +63,8 @@ static ql_status factorise(diffusion *d, double mass, double step)
 {
     const ql_surface *s = d->s;
     cholmod_common *common = &d->common;
-    cholmod_triplet *t = cholmod_allocate_triplet((size_t)d->rows, (size_t)d->rows, 4 * (size_t)d->rows, -1,
-                                                  CHOLMOD_COMPLEX, common);
+    cholmod_triplet *t =
+        cholmod_allocate_triplet((size_t)d->rows, (size_t)d->rows, 4 * (size_t)d->rows, -1, CHOLMOD_COMPLEX, common);
     if (t == NULL) return QL_FAIL(NO_MEMORY, "no memory for the smooth field of %d faces", d->rows);
     int *ti = t->i, *tj = t->j;
     double *tx = t->x;
@@ -92,7 +92,8 @@ static ql_status factorise(diffusion *d, double mass, double step)
     cholmod_sparse *a = cholmod_triplet_to_sparse(t, n, common);
     cholmod_free_triplet(&t, common);
     if (a != NULL && d->factor == NULL) d->factor = cholmod_analyze(a, common);
-    int good = a != NULL && d->factor != NULL && cholmod_factorize(a, d->factor, common) && common->status == CHOLMOD_OK;
+    int good =
+        a != NULL && d->factor != NULL && cholmod_factorize(a, d->factor, common) && common->status == CHOLMOD_OK;
     cholmod_free_sparse(&a, common);
     return good ? QL_OK : QL_FAIL(NUMERIC, "smooth field: factorisation failed (CHOLMOD status %d)", common->status);
 }

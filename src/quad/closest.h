@@ -21,6 +21,7 @@ int32_t ql_closest_find(const ql_closest *tree, const double point[3], double li
                         double *distance2);
 
 /* Closest point of one triangle (Ericson 2005, 5.1.5), safe for degenerate ones; returns the squared distance. */
-double ql_closest_on_triangle(const double p[3], const double a[3], const double b[3], const double c[3], double out[3]);
+double ql_closest_on_triangle(const double p[3], const double a[3], const double b[3], const double c[3],
+                              double out[3]);
 
 #endif

@@ -14,9 +14,10 @@ typedef struct ql_cut {
     double *phi;       /* F: angle of the chart's u axis, combed */
     uint8_t *matching; /* 3F: after combing; 0 off the seams */
     int32_t *index;    /* V: quarter turns */
-    int32_t *segment;  /* 3F: 0 = no seam; s + 1 where the half-edge runs along segment s, -(s + 1) where it runs against it */
+    int32_t *
+        segment; /* 3F: 0 = no seam; s + 1 where the half-edge runs along segment s, -(s + 1) where it runs against it */
     int32_t segments;
-    int32_t singular;  /* interior vertices of index != 0 */
+    int32_t singular; /* interior vertices of index != 0 */
 } ql_cut;
 
 /* phi: F angles of the cross field; matching: 3F, or NULL for the nearest one. Checks that the cut surface is a disk (INTERNAL otherwise). One component. */

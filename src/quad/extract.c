@@ -14,10 +14,10 @@ typedef struct point {
 
 typedef struct port {
     int32_t vertex, face;
-    point at;          /* its vertex in the chart of `face` */
-    int8_t direction;  /* 0..3 in that chart */
-    int8_t home;       /* direction in the chart that its vertex is looked up in */
-    int8_t side;       /* +1: path shifted to the left; -1: to the right (along the boundary) */
+    point at;         /* its vertex in the chart of `face` */
+    int8_t direction; /* 0..3 in that chart */
+    int8_t home;      /* direction in the chart that its vertex is looked up in */
+    int8_t side;      /* +1: path shifted to the left; -1: to the right (along the boundary) */
 } port;
 
 typedef struct extraction {
@@ -27,19 +27,22 @@ typedef struct extraction {
     ql_polygons *out;
     int32_t vertex_room, port_room, ports;
     port *port;
-    int32_t *port_start;   /* per grid vertex (+1) */
-    point *place;          /* per grid vertex: coordinates in its home chart */
-    uint8_t *open;         /* per grid vertex: at the boundary, ports do not go all the way round */
-    int32_t *corner_port;  /* 12 F: port of corner h in direction d, + 1 */
-    int32_t *vertex_grid;  /* V: grid vertex on it, + 1 */
-    int32_t *edge_first;   /* 3F: first grid vertex on the edge (canonical half-edge), + 1 */
-    int32_t *edge_count;   /* 3F */
-    int32_t *face_first;   /* F: first grid vertex inside, + 1 */
-    int32_t *face_count;   /* F */
-    int32_t *link;         /* per port */
+    int32_t *port_start;  /* per grid vertex (+1) */
+    point *place;         /* per grid vertex: coordinates in its home chart */
+    uint8_t *open;        /* per grid vertex: at the boundary, ports do not go all the way round */
+    int32_t *corner_port; /* 12 F: port of corner h in direction d, + 1 */
+    int32_t *vertex_grid; /* V: grid vertex on it, + 1 */
+    int32_t *edge_first;  /* 3F: first grid vertex on the edge (canonical half-edge), + 1 */
+    int32_t *edge_count;  /* 3F */
+    int32_t *face_first;  /* F: first grid vertex inside, + 1 */
+    int32_t *face_count;  /* F */
+    int32_t *link;        /* per port */
 } extraction;
 
-static point corner(const extraction *e, int32_t h) { return (point){e->uv[2 * (int64_t)h], e->uv[2 * (int64_t)h + 1]}; }
+static point corner(const extraction *e, int32_t h)
+{
+    return (point){e->uv[2 * (int64_t)h], e->uv[2 * (int64_t)h + 1]};
+}
 static point minus(point a, point b) { return (point){a.x - b.x, a.y - b.y}; }
 static point plus(point a, point b) { return (point){a.x + b.x, a.y + b.y}; }
 static wide cross2(point a, point b) { return (wide)a.x * b.y - (wide)a.y * b.x; }
@@ -140,7 +143,9 @@ static ql_status corner_ports(extraction *e, int32_t h)
     int32_t begin = -1;
     for (int32_t d = 0; d < 4 && begin < 0; ++d) { /* the first direction at or after a, counter-clockwise */
         point now = unit(d), before = unit(d + 3);
-        if ((cross2(a, now) == 0 && dot2(a, now) > 0) || (cross2(a, now) > 0 && (cross2(a, before) < 0 || (cross2(a, before) == 0 && dot2(a, before) < 0)))) begin = d;
+        if ((cross2(a, now) == 0 && dot2(a, now) > 0) ||
+            (cross2(a, now) > 0 && (cross2(a, before) < 0 || (cross2(a, before) == 0 && dot2(a, before) < 0))))
+            begin = d;
     }
     for (int32_t d = begin; d >= 0 && d < begin + 4; ++d) {
         point way = unit(d);
@@ -179,7 +184,8 @@ static ql_status edge_ports(extraction *e, int32_t h, point at)
     e->open[e->out->vertex_count - 1] = g < 0;
     int32_t begin = 0;
     for (int32_t d = 0; d < 4; ++d)
-        if (cross2(edge, unit(d)) >= 0 && (cross2(edge, unit(d + 3)) < 0 || (cross2(edge, unit(d + 3)) == 0 && dot2(edge, unit(d + 3)) < 0)))
+        if (cross2(edge, unit(d)) >= 0 &&
+            (cross2(edge, unit(d + 3)) < 0 || (cross2(edge, unit(d + 3)) == 0 && dot2(edge, unit(d + 3)) < 0)))
             begin = d;
     for (int32_t d = 0; d < 4; ++d)
         if (cross2(edge, unit(d)) == 0 && dot2(edge, unit(d)) > 0) begin = d;

@@ -16,8 +16,8 @@ typedef enum ql_origin_kind { QL_ORIGIN_FACE, QL_ORIGIN_EDGE, QL_ORIGIN_VERTEX }
 
 typedef struct ql_polygons {
     int32_t vertex_count, face_count;
-    double *vertices;     /* vertex_count x 3, on the surface */
-    int32_t *start;       /* face_count + 1: corners of a face in `corner`, counter-clockwise */
+    double *vertices; /* vertex_count x 3, on the surface */
+    int32_t *start;   /* face_count + 1: corners of a face in `corner`, counter-clockwise */
     int32_t *corner;
     uint8_t *origin_kind; /* vertex_count: ql_origin_kind */
     int32_t *origin;      /* vertex_count: face, half-edge or vertex of the surface */

@@ -3,7 +3,10 @@
 #include "base/memory.h"
 #include "field/cross_vector.h"
 
-static double edge_length(const ql_surface *s, int32_t h) { return sqrt(ql_distance2(ql_at(s, ql_from(s, h)), ql_at(s, ql_to(s, h)))); }
+static double edge_length(const ql_surface *s, int32_t h)
+{
+    return sqrt(ql_distance2(ql_at(s, ql_from(s, h)), ql_at(s, ql_to(s, h))));
+}
 
 int32_t ql_feature_at(const ql_surface *s, int32_t v, int32_t half[2])
 {
@@ -24,7 +27,10 @@ int32_t ql_feature_at(const ql_surface *s, int32_t v, int32_t half[2])
 }
 
 /* The far end of a feature half-edge at v. */
-static int32_t far_end(const ql_surface *s, int32_t h, int32_t v) { return ql_from(s, h) == v ? ql_to(s, h) : ql_from(s, h); }
+static int32_t far_end(const ql_surface *s, int32_t h, int32_t v)
+{
+    return ql_from(s, h) == v ? ql_to(s, h) : ql_from(s, h);
+}
 
 static void unmark(ql_surface *s, int32_t h)
 {

@@ -53,8 +53,8 @@ static void fill_ring(filler *f, int32_t *ring, int32_t n)
         int32_t best = 0;
         double value = -INFINITY;
         for (int32_t i = 0; i < n; ++i) {
-            double q = ql_quad_scaled_jacobian(at(f->q, ring[i]), at(f->q, ring[(i + 1) % n]), at(f->q, ring[(i + 2) % n]),
-                                               at(f->q, ring[(i + 3) % n]));
+            double q = ql_quad_scaled_jacobian(at(f->q, ring[i]), at(f->q, ring[(i + 1) % n]),
+                                               at(f->q, ring[(i + 2) % n]), at(f->q, ring[(i + 3) % n]));
             if (q <= value) continue;
             value = q;
             best = i;
@@ -73,7 +73,8 @@ static void fill_ring(filler *f, int32_t *ring, int32_t n)
     double *x = f->q->vertices + 3 * (int64_t)middle;
     for (int32_t i = 0; i < n; ++i) ql_axpy(1.0 / n, at(f->q, ring[i]), x);
     int32_t first = fan_quality(f, ring, n, 0, x) >= fan_quality(f, ring, n, 1, x) ? 0 : 1;
-    for (int32_t i = first; i < n + first; i += 2) add_quad(f, middle, ring[i % n], ring[(i + 1) % n], ring[(i + 2) % n]);
+    for (int32_t i = first; i < n + first; i += 2)
+        add_quad(f, middle, ring[i % n], ring[(i + 1) % n], ring[(i + 2) % n]);
 }
 
 ql_status ql_fill(ql_quads *quads, const ql_polygons *p, const ql_surface *s, const uint8_t *corner, int32_t *odd)
@@ -111,7 +112,8 @@ static int compare_refs(const void *left, const void *right)
 }
 
 /* middle[i] = number of the vertex in the middle of the edge that starts at corner i; returns how many edges there are. */
-static ql_status number_edges(const int32_t *start, const int32_t *corner, int32_t faces, int32_t *middle, int32_t *edges)
+static ql_status number_edges(const int32_t *start, const int32_t *corner, int32_t faces, int32_t *middle,
+                              int32_t *edges)
 {
     edge_ref *refs = NULL;
     int32_t n = start[faces];

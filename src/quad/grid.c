@@ -23,10 +23,10 @@ typedef struct builder {
     ql_grid *grid;
     const ql_surface *s;
     const ql_cut *cut;
-    step *path;          /* steps of all corners */
+    step *path; /* steps of all corners */
     int32_t paths, path_room;
-    uint8_t *integer;    /* 2V: this base scalar is an integer */
-    int32_t *parent;     /* 2V: union-find over scalars that features make equal up to sign */
+    uint8_t *integer; /* 2V: this base scalar is an integer */
+    int32_t *parent;  /* 2V: union-find over scalars that features make equal up to sign */
     int8_t *parent_sign;
     ql_lattice *lattice;
     step *loops;
@@ -227,7 +227,8 @@ static ql_status store_terms(builder *b, const int32_t *first, const int32_t *co
     return QL_OK;
 }
 
-static ql_status add_equation(builder *b, const ql_grid_term *plus, int32_t n_plus, const ql_grid_term *minus, int32_t n_minus)
+static ql_status add_equation(builder *b, const ql_grid_term *plus, int32_t n_plus, const ql_grid_term *minus,
+                              int32_t n_minus)
 {
     int32_t variable[2 * PATH_LIMIT + 4], n = 0;
     int64_t coefficient[2 * PATH_LIMIT + 4];

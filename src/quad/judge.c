@@ -199,7 +199,8 @@ static ql_status sampled(const double *x, const int32_t *tri, int32_t count, con
     QL_TRY(QL_TAKE(sum, count + 1));
     for (int32_t t = 0; t < count; ++t) {
         double n[3];
-        total += ql_triangle_normal(x + 3 * (int64_t)tri[3 * t], x + 3 * (int64_t)tri[3 * t + 1], x + 3 * (int64_t)tri[3 * t + 2], n);
+        total += ql_triangle_normal(x + 3 * (int64_t)tri[3 * t], x + 3 * (int64_t)tri[3 * t + 1],
+                                    x + 3 * (int64_t)tri[3 * t + 2], n);
         sum[t] = total;
     }
     *mean = *largest = 0;

@@ -29,7 +29,8 @@ static ql_status make_room(ql_lattice *l)
     int32_t room = l->room + l->room / 2 + 64;
     void *p;
 #define GROW(member)                                                                                                   \
-    if ((p = grown(l->member, room, sizeof *l->member)) == NULL) return QL_FAIL(NO_MEMORY, "no memory for the lattice"); \
+    if ((p = grown(l->member, room, sizeof *l->member)) == NULL)                                                       \
+        return QL_FAIL(NO_MEMORY, "no memory for the lattice");                                                        \
     l->member = p
     GROW(prefer);
     GROW(value);

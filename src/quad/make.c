@@ -31,7 +31,6 @@ enum { WORK_EDGES = sizeof WORK_EDGE / sizeof *WORK_EDGE };
 static const double SNAP = 0.7;
 enum { HOPELESS = 120 };
 
-
 const char *ql_quad_rung_name(ql_quad_rung rung)
 {
     static const char *const name[QL_RUNG_COUNT] = {"field", "scaled", "smooth", "coarse", "split"};
@@ -42,8 +41,8 @@ typedef struct job {
     const ql_mesh *mesh;
     const double *alpha; /* per face of the mesh, or NULL */
     const ql_component *component;
-    double edge;         /* wanted, input units */
-    double work_edge;    /* of the triangles of `work`, in quad edges */
+    double edge;      /* wanted, input units */
+    double work_edge; /* of the triangles of `work`, in quad edges */
     double feature_angle_deg;
     ql_surface original; /* copy of the component with features marked */
     ql_surface work;     /* re-meshed */
@@ -83,7 +82,8 @@ static bool right_topology(const job *j, const ql_quads *q)
         good = ql_surface_loops(&s, &loops) == QL_OK && euler == j->euler && loops == j->loops;
         ql_surface_destroy(&s);
     }
-    if (!good) QL_DEBUG("topology: euler %d for %d, loops %d for %d; %s", euler, j->euler, loops, j->loops, ql_error_text());
+    if (!good)
+        QL_DEBUG("topology: euler %d for %d, loops %d for %d; %s", euler, j->euler, loops, j->loops, ql_error_text());
     ql_error_clear();
     ql_free(tri);
     return good;
@@ -190,8 +190,8 @@ static ql_status extract_at(mapping *m, job *j, double edge, ql_polygons *polygo
     j->time->extract_s += lap(&since);
     j->loose = polygons->loose;
     if (status == QL_OK)
-        QL_DEBUG("map at edge %g: %d of %d conditions broken, %d folded triangles, %d faces, %d quads, %d loose ports", edge,
-                 broken, m->conditions.count, folded, polygons->face_count, polygons->quads, polygons->loose);
+        QL_DEBUG("map at edge %g: %d of %d conditions broken, %d folded triangles, %d faces, %d quads, %d loose ports",
+                 edge, broken, m->conditions.count, folded, polygons->face_count, polygons->quads, polygons->loose);
     return status;
 }
 
@@ -271,7 +271,8 @@ static ql_status try_coarse(job *j, bool *done)
     if (status == QL_OK && p.face_count > 0) {
         status = QL_TAKE(pin, p.vertex_count + 1);
         if (status == QL_OK) status = QL_TAKE(line, p.start[p.face_count] + 1);
-        for (int32_t v = 0; status == QL_OK && v < p.vertex_count; ++v) pin[v] = ql_fill_pin(&p, v, &j->work, j->corner);
+        for (int32_t v = 0; status == QL_OK && v < p.vertex_count; ++v)
+            pin[v] = ql_fill_pin(&p, v, &j->work, j->corner);
         for (int32_t f = 0; status == QL_OK && f < p.face_count; ++f)
             for (int32_t i = p.start[f]; i < p.start[f + 1]; ++i) {
                 int32_t next = p.corner[i + 1 < p.start[f + 1] ? i + 1 : p.start[f]];
@@ -309,7 +310,9 @@ static ql_status split_triangles(job *j, const ql_surface *s, int sweeps, bool *
         for (int32_t f = 0; f <= s->face_count; ++f) start[f] = 3 * f;
         (void)ql_feature_corners(s, pin);
         for (int32_t v = 0; v < s->vertex_count; ++v)
-            pin[v] = pin[v] ? QL_PIN_CORNER : s->outgoing[v] >= 0 && ql_feature_at(s, v, half) > 0 ? QL_PIN_LINE : QL_PIN_FREE;
+            pin[v] = pin[v]                                                 ? QL_PIN_CORNER
+                     : s->outgoing[v] >= 0 && ql_feature_at(s, v, half) > 0 ? QL_PIN_LINE
+                                                                            : QL_PIN_FREE;
         status = ql_fill_split(&quads, s->vertices, s->vertex_count, start, s->faces, s->face_count, pin, s->feature);
     }
     if (status == QL_OK && accept(j, &quads, sweeps)) {
@@ -434,7 +437,13 @@ static ql_status penalty(const job *j, double *value)
         least = fmin(least, ql_quad_scaled_jacobian(x + 3 * (int64_t)c[0], x + 3 * (int64_t)c[1], x + 3 * (int64_t)c[2],
                                                     x + 3 * (int64_t)c[3]));
     }
-    *value = irregular + (least < 0.2 ? 20 : least < 0.35 ? 4 : 0) + (j->rung == QL_RUNG_SPLIT ? 1e6 : j->rung == QL_RUNG_COARSE ? 1e3 : 0);
+    *value = irregular +
+             (least < 0.2    ? 20
+              : least < 0.35 ? 4
+                             : 0) +
+             (j->rung == QL_RUNG_SPLIT    ? 1e6
+              : j->rung == QL_RUNG_COARSE ? 1e3
+                                          : 0);
     return QL_OK;
 }
 
@@ -473,8 +482,12 @@ static ql_status one_component(ql_quad_result *result, const ql_prepared *prepar
     if (!(component->area > 0)) return QL_FAIL(MESH, "component of face %d has zero area", component->parent[0]);
     /* a small component still gets a few quads */
     double own = fmin(edge, sqrt(component->area / 12));
-    job base = {.mesh = mesh, .alpha = options->method == QL_QUADS_SMOOTH ? NULL : alpha, .component = component,
-                .edge = own, .feature_angle_deg = options->feature_angle_deg, .time = &result->quality};
+    job base = {.mesh = mesh,
+                .alpha = options->method == QL_QUADS_SMOOTH ? NULL : alpha,
+                .component = component,
+                .edge = own,
+                .feature_angle_deg = options->feature_angle_deg,
+                .time = &result->quality};
     ql_quads quads = {0};
     ql_quad_rung rung = QL_RUNG_FIELD;
     int32_t singular = 0;
@@ -496,8 +509,7 @@ static ql_status check_request(const ql_mesh *mesh, const double *alpha, const q
         if (!isfinite(alpha[i]))
             return QL_FAIL(FORMAT, "field: direction of face %lld is not a finite number", (long long)(i / 3));
     for (int64_t i = 0; i < 3 * (int64_t)mesh->vertex_count; ++i)
-        if (!isfinite(mesh->vertices[i]))
-            return QL_FAIL(MESH, "vertex %lld is not a finite point", (long long)(i / 3));
+        if (!isfinite(mesh->vertices[i])) return QL_FAIL(MESH, "vertex %lld is not a finite point", (long long)(i / 3));
     return QL_OK;
 }
 
@@ -507,7 +519,8 @@ static ql_status judge_result(ql_quad_result *r, const ql_mesh *mesh, double fea
     ql_quad_quality q;
     char why[256];
     double since = ql_clock_s();
-    QL_TRY(ql_quad_judge(&q, &r->valid, why, r->vertices, r->vertex_count, r->faces, r->face_count, mesh, feature_angle_deg));
+    QL_TRY(ql_quad_judge(&q, &r->valid, why, r->vertices, r->vertex_count, r->faces, r->face_count, mesh,
+                         feature_angle_deg));
     q.field_singularities = r->quality.field_singularities;
     q.ladder_step = r->rung;
     q.prepare_s = r->quality.prepare_s;
@@ -525,15 +538,17 @@ static void write_note(ql_quad_result *r, const ql_prepared *p)
     int used = 0;
     size_t room = sizeof r->note;
     if (p->welded + p->dropped + p->turned + p->split_edges + p->split_vertices > 0)
-        used = snprintf(r->note, room,
-                        "input repaired: %d vertices welded, %d faces dropped, %d faces turned, %d edges and %d vertices split",
-                        p->welded, p->dropped, p->turned, p->split_edges, p->split_vertices);
+        used = snprintf(
+            r->note, room,
+            "input repaired: %d vertices welded, %d faces dropped, %d faces turned, %d edges and %d vertices split",
+            p->welded, p->dropped, p->turned, p->split_edges, p->split_vertices);
     if (r->rung != QL_RUNG_FIELD && used >= 0 && (size_t)used < room)
         (void)snprintf(r->note + used, room - (size_t)used, "%sused rung \"%s\" of the ladder", used > 0 ? "; " : "",
                        ql_quad_rung_name(r->rung));
 }
 
-ql_status ql_quads_make(ql_quad_result *result, const ql_mesh *mesh, const double *alpha, const ql_quads_options *options)
+ql_status ql_quads_make(ql_quad_result *result, const ql_mesh *mesh, const double *alpha,
+                        const ql_quads_options *options)
 {
     memset(result, 0, sizeof *result);
     QL_TRY(check_request(mesh, alpha, options));
@@ -544,7 +559,8 @@ ql_status ql_quads_make(ql_quad_result *result, const ql_mesh *mesh, const doubl
     double edge = options->edge_length > 0 ? options->edge_length : sqrt(prepared.area / (double)options->target);
     ql_status status = QL_OK;
     if (prepared.area / (edge * edge) > 2e7)
-        status = QL_FAIL(CONFIG, "edge length %g would give %.3g quads; at most 20000000", edge, prepared.area / (edge * edge));
+        status = QL_FAIL(CONFIG, "edge length %g would give %.3g quads; at most 20000000", edge,
+                         prepared.area / (edge * edge));
     for (int32_t c = 0; status == QL_OK && c < prepared.count; ++c)
         status = one_component(result, &prepared, c, mesh, alpha, options, edge);
     if (status == QL_OK) status = judge_result(result, mesh, options->feature_angle_deg);

@@ -37,8 +37,7 @@ static void stiffness(double p[3][2], double k[3][3])
     }
     double twice = fmax(fabs(e[0][0] * e[1][1] - e[0][1] * e[1][0]), 0.02 * longest2);
     for (int a = 0; a < 3; ++a)
-        for (int b = 0; b < 3; ++b)
-            k[a][b] = (e[a][0] * e[b][0] + e[a][1] * e[b][1]) / fmax(2 * twice, 1e-300);
+        for (int b = 0; b < 3; ++b) k[a][b] = (e[a][0] * e[b][0] + e[a][1] * e[b][1]) / fmax(2 * twice, 1e-300);
 }
 
 typedef struct triplets {
@@ -98,8 +97,16 @@ static ql_status assemble(const ql_map *map, const double *weight, triplets *t, 
 
 static cholmod_sparse *to_sparse(const triplets *t, int32_t size, cholmod_common *common)
 {
-    cholmod_triplet view = {.nrow = (size_t)size, .ncol = (size_t)size, .nzmax = (size_t)t->count, .nnz = (size_t)t->count,
-                            .i = t->i, .j = t->j, .x = t->x, .stype = -1, .itype = CHOLMOD_INT, .xtype = CHOLMOD_REAL,
+    cholmod_triplet view = {.nrow = (size_t)size,
+                            .ncol = (size_t)size,
+                            .nzmax = (size_t)t->count,
+                            .nnz = (size_t)t->count,
+                            .i = t->i,
+                            .j = t->j,
+                            .x = t->x,
+                            .stype = -1,
+                            .itype = CHOLMOD_INT,
+                            .xtype = CHOLMOD_REAL,
                             .dtype = CHOLMOD_DOUBLE};
     return cholmod_triplet_to_sparse(&view, (size_t)t->count, common);
 }
@@ -255,7 +262,8 @@ ql_status ql_map_solve(const ql_map *map, double edge, const double *z, double *
     QL_TRY(QL_TAKE(x, map->size + 1));
     for (int32_t i = 0; i < grid->integers; ++i) {
         double sum = 0;
-        for (int32_t q = 0; q < grid->free_integers; ++q) sum += grid->lattice[(int64_t)i * grid->free_integers + q] * z[q];
+        for (int32_t q = 0; q < grid->free_integers; ++q)
+            sum += grid->lattice[(int64_t)i * grid->free_integers + q] * z[q];
         x[grid->reals + i] = sum;
     }
     for (int32_t j = grid->reals - 1; j >= 0; --j) {
@@ -274,7 +282,8 @@ void ql_map_corners(const ql_map *map, const double *value, double *uv)
     const ql_grid *grid = map->grid;
     for (int64_t i = 0; i < 6 * (int64_t)map->surface->face_count; ++i) {
         uv[i] = 0;
-        for (int32_t k = grid->start[i]; k < grid->start[i + 1]; ++k) uv[i] += grid->term[k].sign * value[grid->term[k].variable];
+        for (int32_t k = grid->start[i]; k < grid->start[i + 1]; ++k)
+            uv[i] += grid->term[k].sign * value[grid->term[k].variable];
     }
 }
 

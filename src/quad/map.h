@@ -15,14 +15,14 @@ typedef struct ql_map {
     const ql_cut *cut;
     const ql_grid *grid;
     /* factor L of the permuted matrix, column by column, diagonal first; rows ascending */
-    int32_t size;      /* reals + integers */
-    int64_t *column;   /* size + 1 */
+    int32_t size;    /* reals + integers */
+    int64_t *column; /* size + 1 */
     int32_t *row;
     double *entry;
-    int32_t *order;    /* position -> variable */
-    double *reduced;   /* L^-1 times the right-hand side at edge = 1 */
-    double *schur;     /* free_integers^2: quadratic form of z */
-    double *linear;    /* free_integers: linear term at edge = 1 */
+    int32_t *order;  /* position -> variable */
+    double *reduced; /* L^-1 times the right-hand side at edge = 1 */
+    double *schur;   /* free_integers^2: quadratic form of z */
+    double *linear;  /* free_integers: linear term at edge = 1 */
 } ql_map;
 
 /* weight: per face, or NULL for 1 everywhere (local stiffening). */

@@ -311,7 +311,8 @@ ql_status ql_polish(ql_quads *q, const ql_closest *surface, const ql_closest *li
 {
     polish p = {.q = q, .surface = surface, .lines = lines, .chain = chain};
     ql_status status = QL_OK;
-    for (int removed = 1, round = 0; status == QL_OK && removed && round < 10; ++round) status = remove_doublets(q, &removed);
+    for (int removed = 1, round = 0; status == QL_OK && removed && round < 10; ++round)
+        status = remove_doublets(q, &removed);
     if (status == QL_OK) status = compact(q);
     if (status == QL_OK) status = build_stars(&p);
     if (status == QL_OK) status = find_chains(&p);

@@ -31,6 +31,7 @@ double ql_quad_scaled_jacobian(const double *a, const double *b, const double *c
 ql_status ql_quad_count_irregular(const ql_quads *quads, int32_t *irregular);
 
 /* lines and chain (see remesh.h) may be NULL. A vertex on a line stays on its chain. */
-ql_status ql_polish(ql_quads *quads, const ql_closest *surface, const ql_closest *lines, const int32_t *chain, int sweeps);
+ql_status ql_polish(ql_quads *quads, const ql_closest *surface, const ql_closest *lines, const int32_t *chain,
+                    int sweeps);
 
 #endif

@@ -283,8 +283,8 @@ static ql_status extract_component(soup *s, int32_t which, int32_t *local, ql_co
             }
             ring[sides++] = local[v];
             if (s->mate[h] == -2) {
-                ql_lerp(s->mesh->vertices + 3 * (int64_t)s->origin[v], s->mesh->vertices + 3 * (int64_t)s->origin[w], 0.5,
-                        x + 3 * (int64_t)vertices);
+                ql_lerp(s->mesh->vertices + 3 * (int64_t)s->origin[v], s->mesh->vertices + 3 * (int64_t)s->origin[w],
+                        0.5, x + 3 * (int64_t)vertices);
                 ring[sides++] = vertices++;
             }
         }

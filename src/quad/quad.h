@@ -76,7 +76,7 @@ typedef struct ql_quad_result {
     int32_t *faces;   /* face_count x 4, oriented as the input */
     ql_quad_quality quality;
     ql_quad_rung rung;
-    bool valid; /* always true when ql_quads_make returned QL_OK */
+    bool valid;     /* always true when ql_quads_make returned QL_OK */
     char note[256]; /* what was repaired in the input and why rungs were left, for people; "" when nothing */
 } ql_quad_result;
 

@@ -61,7 +61,10 @@ static void pair(ql_surface *s, int32_t h, int32_t g)
     if (g >= 0) s->opposite[g] = h;
 }
 
-static double length2(const ql_surface *s, int32_t h) { return ql_distance2(ql_at(s, ql_from(s, h)), ql_at(s, ql_to(s, h))); }
+static double length2(const ql_surface *s, int32_t h)
+{
+    return ql_distance2(ql_at(s, ql_from(s, h)), ql_at(s, ql_to(s, h)));
+}
 
 /* Clockwise-most half-edge of a vertex (any one inside). */
 static int32_t first_out(const ql_surface *s, int32_t v)
@@ -440,7 +443,11 @@ static ql_status compact(work *w)
 ql_status ql_remesh(ql_surface *s, double edge, int rounds, const ql_closest *original, const ql_closest *lines,
                     int separate)
 {
-    work w = {.s = s, .vertex_room = s->vertex_count, .face_room = s->face_count, .edge = edge, .original = original,
+    work w = {.s = s,
+              .vertex_room = s->vertex_count,
+              .face_room = s->face_count,
+              .edge = edge,
+              .original = original,
               .lines = lines};
     QL_TRY(QL_TAKE(w.kind, s->vertex_count + 1));
     ql_status status = ql_feature_corners(s, w.kind);

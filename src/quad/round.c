@@ -70,11 +70,11 @@ typedef struct search {
     const double *schur, *linear;
     const ql_conditions *conditions;
     int32_t n;
-    double *z, *slope;         /* slope = S z - b */
-    double *missing;           /* per condition: least - left side */
-    int32_t *touch_start;      /* per variable (+1): the conditions that it is in */
-    int32_t *touch;            /* index into the conditions' terms */
-    int32_t *term_condition;   /* condition of a term */
+    double *z, *slope;       /* slope = S z - b */
+    double *missing;         /* per condition: least - left side */
+    int32_t *touch_start;    /* per variable (+1): the conditions that it is in */
+    int32_t *touch;          /* index into the conditions' terms */
+    int32_t *term_condition; /* condition of a term */
 } search;
 
 static void slopes(search *s)
@@ -152,7 +152,8 @@ static bool mend(search *s)
         for (int32_t t = c->start[i]; t < c->start[i + 1]; ++t) {
             int32_t k = c->variable[t], n = s->n;
             double step = c->coefficient[t] > 0 ? 1 : -1;
-            double cost = 0.5 * s->schur[(int64_t)k * n + k] + step * s->slope[k], change = shortfall_change(s, k, step);
+            double cost = 0.5 * s->schur[(int64_t)k * n + k] + step * s->slope[k],
+                   change = shortfall_change(s, k, step);
             if (change < -1e-9 && (cost > 0 ? cost / -change : cost * -change) < best) {
                 best = cost > 0 ? cost / -change : cost * -change;
                 pick[0] = k;

@@ -20,8 +20,8 @@ typedef struct ql_conditions {
     double *coefficient;
 } ql_conditions;
 
-ql_status ql_conditions_add(ql_conditions *conditions, const int32_t *variable, const double *coefficient, int32_t terms,
-                            double least);
+ql_status ql_conditions_add(ql_conditions *conditions, const int32_t *variable, const double *coefficient,
+                            int32_t terms, double least);
 void ql_conditions_destroy(ql_conditions *conditions); /* NULL-safe */
 
 /* `schur` is count x count; z (out) has integer values. Returns in *broken how many conditions do not hold. */

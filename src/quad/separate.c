@@ -24,10 +24,10 @@ typedef struct flood {
     ql_conditions *out;
     int32_t *stamp, now;
     view *queue;
-    uint8_t *node;       /* per vertex: 1 = both coordinates are integers */
-    uint64_t *seen;      /* hashes of conditions (open addressing) */
+    uint8_t *node;  /* per vertex: 1 = both coordinates are integers */
+    uint64_t *seen; /* hashes of conditions (open addressing) */
     int32_t seen_room, seen_count;
-    double *row;         /* free integers */
+    double *row; /* free integers */
     int32_t *row_variable;
     double *row_value;
     /* the source */
@@ -50,7 +50,7 @@ static int32_t coordinate(const flood *f, const view *v, int32_t h, int32_t c, q
 {
     const ql_grid *grid = f->map->grid;
     int32_t sign, which = rotated(v->turn, c, &sign), n = 0, first = grid->start[2 * h + which],
-            last = grid->start[2 * h + which + 1], translations = f->map->size - 2 * f->map->cut->segments;
+                  last = grid->start[2 * h + which + 1], translations = f->map->size - 2 * f->map->cut->segments;
     if (last - first + v->steps > TERMS) return -1;
     for (int32_t i = first; i < last; ++i) out[n++] = (ql_grid_term){grid->term[i].variable, sign * grid->term[i].sign};
     for (int32_t k = 0; k < v->steps; ++k) {
@@ -234,7 +234,8 @@ static ql_status flood_all(flood *f)
     const ql_surface *s = f->map->surface;
     const ql_grid *grid = f->map->grid;
     for (int32_t v = 0; v < s->vertex_count; ++v)
-        f->node[v] = s->outgoing[v] >= 0 && grid->scalar[2 * v] >= grid->reals && grid->scalar[2 * v + 1] >= grid->reals;
+        f->node[v] =
+            s->outgoing[v] >= 0 && grid->scalar[2 * v] >= grid->reals && grid->scalar[2 * v + 1] >= grid->reals;
     for (int32_t v = 0; v < s->vertex_count; ++v) {
         int32_t h = s->outgoing[v], first = h;
         if (h < 0) continue;

@@ -23,9 +23,9 @@ typedef struct line {
 typedef struct problem {
     const ql_map *map;
     double *value, edge;
-    uint8_t *in_patch;  /* F */
-    int32_t *slot;      /* reals -> local, -1 */
-    int32_t *variable;  /* local -> variable */
+    uint8_t *in_patch; /* F */
+    int32_t *slot;     /* reals -> local, -1 */
+    int32_t *variable; /* local -> variable */
     int32_t faces, unknowns, lines;
     element *element;
     line *line;
@@ -91,7 +91,8 @@ static double stretch(const ql_map *map, double edge, const double *value, int32
     const ql_surface *s = map->surface;
     int32_t along = map->grid->along[h], c = 1 - along;
     if (along < 0) return 1;
-    double angle = map->cut->psi[h] - map->cut->phi[h / 3], length = sqrt(ql_distance2(ql_at(s, ql_from(s, h)), ql_at(s, ql_to(s, h))));
+    double angle = map->cut->psi[h] - map->cut->phi[h / 3],
+           length = sqrt(ql_distance2(ql_at(s, ql_from(s, h)), ql_at(s, ql_to(s, h))));
     *scale = ((c == 0 ? cos(angle) : sin(angle)) > 0 ? 1 : -1) * edge / fmax(length, 1e-9 * edge);
     return *scale * (corner_value(map, value, h / 3, (h % 3 + 1) % 3, c) - corner_value(map, value, h / 3, h % 3, c));
 }
@@ -156,7 +157,8 @@ static ql_status set_up(problem *p)
         for (int64_t i = 0; i < 6 * (int64_t)s->face_count; ++i) {
             int32_t v = grid->term[grid->start[i]].variable;
             if (v >= grid->reals) continue;
-            if (!p->in_patch[i / 6]) p->slot[v] = -1;
+            if (!p->in_patch[i / 6])
+                p->slot[v] = -1;
             else if (pass == 1 && p->slot[v] == -2) {
                 p->variable[p->unknowns] = v;
                 p->slot[v] = p->unknowns++;
@@ -176,7 +178,8 @@ static ql_status set_up(problem *p)
                 int32_t slot = t->variable < grid->reals ? p->slot[t->variable] : -1;
                 e->slot[k][c] = slot;
                 e->sign[k][c] = t->sign;
-                e->rest[k][c] = corner_value(map, p->value, f, k, c) - (slot >= 0 ? t->sign * p->value[t->variable] : 0);
+                e->rest[k][c] =
+                    corner_value(map, p->value, f, k, c) - (slot >= 0 ? t->sign * p->value[t->variable] : 0);
             }
     }
     return set_up_lines(p);

@@ -18,8 +18,7 @@
 #define ASSERT_OK(expression)                                                                                          \
     do {                                                                                                               \
         ql_status assert_status_ = (expression);                                                                       \
-        if (assert_status_ != QL_OK)                                                                                   \
-            fail_msg("%s: %s (%s)", #expression, ql_error_text(), ql_error_place());                                   \
+        if (assert_status_ != QL_OK) fail_msg("%s: %s (%s)", #expression, ql_error_text(), ql_error_place());          \
     } while (0)
 
 /* Folder with golden numbers and real meshes: $QL_SHARED, or `../shared` beside the checkout; NULL when absent, and then

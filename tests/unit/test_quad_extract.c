@@ -129,7 +129,8 @@ static void test_fold(void **state)
     ASSERT_OK(ql_surface_create(&surface, x, (N + 1) * (N + 1), faces, 2 * N * N));
     ASSERT_OK(ql_extract(&polygons, &surface, uv, matching));
     assert_true(polygons.quads >= N * N - 9);
-    for (int32_t f = 0; f < polygons.face_count; ++f) assert_int_equal((polygons.start[f + 1] - polygons.start[f]) % 2, 0);
+    for (int32_t f = 0; f < polygons.face_count; ++f)
+        assert_int_equal((polygons.start[f + 1] - polygons.start[f]) % 2, 0);
     ql_polygons_destroy(&polygons);
     ql_surface_destroy(&surface);
 }

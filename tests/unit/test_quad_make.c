@@ -7,7 +7,8 @@
 #include <math.h>
 #include <string.h>
 
-static const ql_quads_options OPTIONS = {.enabled = true, .target = 800, .feature_angle_deg = 40, .method = QL_QUADS_SMOOTH};
+static const ql_quads_options OPTIONS = {
+    .enabled = true, .target = 800, .feature_angle_deg = 40, .method = QL_QUADS_SMOOTH};
 
 static void check_result(const ql_mesh *mesh, const double *alpha, const ql_quads_options *options, ql_quad_rung worst,
                          double irregular)

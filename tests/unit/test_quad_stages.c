@@ -181,8 +181,12 @@ static void test_prepare_refuses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_indices_generated), cmocka_unit_test(test_indices_real), cmocka_unit_test(test_remesh),
-        cmocka_unit_test(test_lattice),           cmocka_unit_test(test_round),        cmocka_unit_test(test_prepare_refuses),
+        cmocka_unit_test(test_indices_generated),
+        cmocka_unit_test(test_indices_real),
+        cmocka_unit_test(test_remesh),
+        cmocka_unit_test(test_lattice),
+        cmocka_unit_test(test_round),
+        cmocka_unit_test(test_prepare_refuses),
     };
     return ql_test_main(tests);
 }
