@@ -2,14 +2,22 @@
  *
  * Messages (post, poll) have a communicator of their own. A post is a copy and an MPI_Isend; finished sends
  * are collected at every post and poll. No one-sided communication: between nodes it waits until the target
- * enters MPI. */
+ * enters MPI. The counter of fetch_add is rank 0's, asked for by messages on the communicator of the collectives (those and
+ * messages do not meet within one). */
 #include "mpi_comm.h"
 
+#include "base/clock.h"
 #include "base/memory.h"
 
 #include <limits.h>
 #include <pthread.h>
 #include <string.h>
+#include <time.h>
+
+enum { TAG_ADD = 1, TAG_BEFORE };
+
+/* A rank that waits looks without pause for so long; then it leaves the core to others between looks. */
+static const double PATIENCE_S = 0.005;
 
 typedef struct pending_send {
     struct pending_send *next;
@@ -22,6 +30,8 @@ typedef struct mpi_comm {
     MPI_Comm collective, messages;
     pthread_mutex_t mutex; /* of the list; MPI itself is called by any thread (MPI_THREAD_MULTIPLE) */
     pending_send *pending;
+    pthread_mutex_t counting; /* of the counter, and of asking for it */
+    int64_t counter;          /* rank 0 */
 } mpi_comm;
 
 ql_status ql_mpi_check(int code, const char *what)
@@ -39,37 +49,174 @@ static ql_status check_size(size_t bytes)
     return QL_FAIL(INTERNAL, "%zu bytes of control data are more than one MPI call takes", bytes);
 }
 
+/* The time in a collective function, for the statistics. */
+static ql_status collective(ql_comm *comm, double began, int code, const char *what)
+{
+    comm->seconds += ql_clock_s() - began;
+    return ql_mpi_check(code, what);
+}
+
 static ql_status mpi_barrier(ql_comm *comm)
 {
-    return ql_mpi_check(MPI_Barrier(((mpi_comm *)comm)->collective), "MPI_Barrier");
+    const double began = ql_clock_s();
+    return collective(comm, began, MPI_Barrier(((mpi_comm *)comm)->collective), "MPI_Barrier");
 }
 
 static ql_status mpi_broadcast(ql_comm *comm, void *data, size_t bytes, int root)
 {
+    const double began = ql_clock_s();
     QL_TRY(check_size(bytes));
-    return ql_mpi_check(MPI_Bcast(data, (int)bytes, MPI_BYTE, root, ((mpi_comm *)comm)->collective), "MPI_Bcast");
+    return collective(comm, began, MPI_Bcast(data, (int)bytes, MPI_BYTE, root, ((mpi_comm *)comm)->collective),
+                      "MPI_Bcast");
 }
 
 static ql_status mpi_allgather(ql_comm *comm, const void *mine, void *all, size_t bytes_each)
 {
+    const double began = ql_clock_s();
     QL_TRY(check_size(bytes_each));
-    return ql_mpi_check(
+    return collective(
+        comm, began,
         MPI_Allgather(mine, (int)bytes_each, MPI_BYTE, all, (int)bytes_each, MPI_BYTE, ((mpi_comm *)comm)->collective),
         "MPI_Allgather");
 }
 
-static ql_status mpi_sum_int(ql_comm *comm, int64_t *values, int count)
+/* ---- arrays ---- */
+
+static MPI_Datatype type_of(ql_number number)
 {
-    return ql_mpi_check(
-        MPI_Allreduce(MPI_IN_PLACE, values, count, MPI_INT64_T, MPI_SUM, ((mpi_comm *)comm)->collective),
-        "MPI_Allreduce");
+    switch (number) {
+    case QL_NUMBER_BYTE: return MPI_BYTE;
+    case QL_NUMBER_INT64: return MPI_INT64_T;
+    case QL_NUMBER_FLOAT32: return MPI_FLOAT;
+    default: return MPI_DOUBLE;
+    }
 }
 
-static ql_status mpi_sum_real(ql_comm *comm, double *values, int count)
+/* MPI_Request is a pointer or a number, as the library likes. */
+static ql_status keep_request(ql_comm *comm, ql_request *request, MPI_Request mpi, double began, int code,
+                              const char *what)
 {
-    return ql_mpi_check(MPI_Allreduce(MPI_IN_PLACE, values, count, MPI_DOUBLE, MPI_SUM, ((mpi_comm *)comm)->collective),
-                        "MPI_Allreduce");
+    _Static_assert(sizeof mpi <= sizeof request->handle, "room for a request");
+    memcpy(request->handle, &mpi, sizeof mpi);
+    request->active = code == MPI_SUCCESS;
+    return collective(comm, began, code, what);
 }
+
+static ql_status mpi_sum_begin(ql_comm *comm, void *values, int count, ql_number number, ql_request *request)
+{
+    const double began = ql_clock_s();
+    MPI_Request mpi = MPI_REQUEST_NULL;
+    int code =
+        MPI_Iallreduce(MPI_IN_PLACE, values, count, type_of(number), MPI_SUM, ((mpi_comm *)comm)->collective, &mpi);
+    return keep_request(comm, request, mpi, began, code, "MPI_Iallreduce");
+}
+
+static ql_status mpi_gather_begin(ql_comm *comm, void *all, const ql_parts *parts, ql_number number,
+                                  ql_request *request)
+{
+    const double began = ql_clock_s();
+    MPI_Request mpi = MPI_REQUEST_NULL;
+    int code = MPI_Iallgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, all, parts->count, parts->at, type_of(number),
+                               ((mpi_comm *)comm)->collective, &mpi);
+    return keep_request(comm, request, mpi, began, code, "MPI_Iallgatherv");
+}
+
+static ql_status mpi_exchange_begin(ql_comm *comm, const void *send, const ql_parts *to, void *receive,
+                                    const ql_parts *from, ql_number number, ql_request *request)
+{
+    const double began = ql_clock_s();
+    MPI_Request mpi = MPI_REQUEST_NULL;
+    int code = MPI_Ialltoallv(send, to->count, to->at, type_of(number), receive, from->count, from->at, type_of(number),
+                              ((mpi_comm *)comm)->collective, &mpi);
+    return keep_request(comm, request, mpi, began, code, "MPI_Ialltoallv");
+}
+
+static ql_status mpi_test(ql_comm *comm, ql_request *request, bool *over)
+{
+    const double began = ql_clock_s();
+    MPI_Request mpi;
+    int done = 1, code = MPI_SUCCESS;
+    if (request->active) {
+        memcpy(&mpi, request->handle, sizeof mpi);
+        code = MPI_Test(&mpi, &done, MPI_STATUS_IGNORE);
+        memcpy(request->handle, &mpi, sizeof mpi);
+        request->active = done == 0 && code == MPI_SUCCESS;
+    }
+    *over = !request->active;
+    return collective(comm, began, code, "MPI_Test");
+}
+
+static void nap(void)
+{
+    const struct timespec time = {0, 50000};
+    (void)nanosleep(&time, NULL);
+}
+
+static ql_status mpi_wait(ql_comm *comm, ql_request *request)
+{
+    const double began = ql_clock_s();
+    for (bool over = !request->active; !over;) {
+        QL_TRY(mpi_test(comm, request, &over));
+        if (over || ql_clock_s() - began < PATIENCE_S) continue;
+        const double since = ql_clock_s();
+        nap();
+        comm->seconds += ql_clock_s() - since;
+    }
+    return QL_OK;
+}
+
+/* ---- the counter ---- */
+
+/* Rank 0 answers whoever has asked. */
+static ql_status serve_counter(mpi_comm *self)
+{
+    for (;;) {
+        MPI_Message handle;
+        MPI_Status from;
+        int flag = 0;
+        int64_t add = 0;
+        QL_TRY(
+            ql_mpi_check(MPI_Improbe(MPI_ANY_SOURCE, TAG_ADD, self->collective, &flag, &handle, &from), "MPI_Improbe"));
+        if (flag == 0) return QL_OK;
+        QL_TRY(ql_mpi_check(MPI_Mrecv(&add, 1, MPI_INT64_T, &handle, MPI_STATUS_IGNORE), "MPI_Mrecv"));
+        (void)pthread_mutex_lock(&self->counting);
+        int64_t before = self->counter;
+        self->counter += add;
+        (void)pthread_mutex_unlock(&self->counting);
+        QL_TRY(
+            ql_mpi_check(MPI_Send(&before, 1, MPI_INT64_T, from.MPI_SOURCE, TAG_BEFORE, self->collective), "MPI_Send"));
+    }
+}
+
+static ql_status ask_counter(mpi_comm *self, int64_t add, int64_t *before)
+{
+    MPI_Request answer;
+    int done = 0;
+    QL_TRY(ql_mpi_check(MPI_Irecv(before, 1, MPI_INT64_T, 0, TAG_BEFORE, self->collective, &answer), "MPI_Irecv"));
+    QL_TRY(ql_mpi_check(MPI_Send(&add, 1, MPI_INT64_T, 0, TAG_ADD, self->collective), "MPI_Send"));
+    for (const double began = ql_clock_s(); done == 0;) {
+        QL_TRY(ql_mpi_check(MPI_Test(&answer, &done, MPI_STATUS_IGNORE), "MPI_Test"));
+        if (done == 0 && ql_clock_s() - began > PATIENCE_S) nap();
+    }
+    return QL_OK;
+}
+
+static ql_status mpi_fetch_add(ql_comm *comm, int64_t add, int64_t *before)
+{
+    mpi_comm *self = (mpi_comm *)comm;
+    ql_status status = comm->rank == 0 ? serve_counter(self) : QL_OK;
+    (void)pthread_mutex_lock(&self->counting);
+    if (comm->rank == 0) {
+        *before = self->counter;
+        self->counter += add;
+    } else {
+        status = ask_counter(self, add, before);
+    }
+    (void)pthread_mutex_unlock(&self->counting);
+    return status;
+}
+
+/* ---- messages ---- */
 
 /* Frees the sends that are through; with `wait` all of them. */
 static ql_status collect_sends(mpi_comm *self, bool wait)
@@ -119,6 +266,7 @@ static ql_status mpi_poll(ql_comm *comm, ql_message *message, bool *arrived)
     MPI_Status from;
     int flag = 0, bytes = 0;
     *arrived = false;
+    if (comm->rank == 0) QL_TRY(serve_counter(self));
     (void)pthread_mutex_lock(&self->mutex);
     ql_status status = collect_sends(self, false);
     (void)pthread_mutex_unlock(&self->mutex);
@@ -144,11 +292,46 @@ static void mpi_destroy(ql_comm *comm)
     if (self->messages != MPI_COMM_NULL) (void)MPI_Comm_free(&self->messages);
     if (self->collective != MPI_COMM_NULL) (void)MPI_Comm_free(&self->collective);
     (void)pthread_mutex_destroy(&self->mutex);
+    (void)pthread_mutex_destroy(&self->counting);
     ql_free(self);
 }
 
+static ql_status form(MPI_Comm parent, const int *members, int count, int tag, MPI_Comm *made)
+{
+    MPI_Group all = MPI_GROUP_NULL, some = MPI_GROUP_NULL;
+    ql_status status = ql_mpi_check(MPI_Comm_group(parent, &all), "MPI_Comm_group");
+    if (status == QL_OK) status = ql_mpi_check(MPI_Group_incl(all, count, members, &some), "MPI_Group_incl");
+    if (status == QL_OK) status = ql_mpi_check(MPI_Comm_create_group(parent, some, tag, made), "MPI_Comm_create_group");
+    if (some != MPI_GROUP_NULL) (void)MPI_Group_free(&some);
+    if (all != MPI_GROUP_NULL) (void)MPI_Group_free(&all);
+    return status;
+}
+
+static ql_status mpi_group(ql_comm *comm, const int *members, int count, int tag, ql_comm **group)
+{
+    MPI_Comm made = MPI_COMM_NULL;
+    *group = NULL;
+    QL_TRY(form(((mpi_comm *)comm)->collective, members, count, tag, &made));
+    ql_status status = ql_mpi_comm_create(group, made, comm->threads);
+    (void)MPI_Comm_free(&made);
+    return status;
+}
+
 static const ql_comm_class mpi_class = {
-    "mpi", mpi_barrier, mpi_broadcast, mpi_allgather, mpi_sum_int, mpi_sum_real, mpi_post, mpi_poll, mpi_destroy,
+    .name = "mpi",
+    .barrier = mpi_barrier,
+    .broadcast = mpi_broadcast,
+    .allgather = mpi_allgather,
+    .sum_begin = mpi_sum_begin,
+    .gather_begin = mpi_gather_begin,
+    .exchange_begin = mpi_exchange_begin,
+    .test = mpi_test,
+    .wait = mpi_wait,
+    .group = mpi_group,
+    .fetch_add = mpi_fetch_add,
+    .post = mpi_post,
+    .poll = mpi_poll,
+    .destroy = mpi_destroy,
 };
 
 static ql_status duplicate(MPI_Comm mpi, MPI_Comm *copy)
@@ -174,10 +357,8 @@ ql_status ql_mpi_comm_create(ql_comm **comm, MPI_Comm mpi, bool threads)
 {
     mpi_comm *self;
     QL_TRY(QL_TAKE(self, 1));
-    if (pthread_mutex_init(&self->mutex, NULL) != 0) {
-        ql_free(self);
-        return QL_FAIL(NO_MEMORY, "no mutex for communicator mpi");
-    }
+    (void)pthread_mutex_init(&self->mutex, NULL);
+    (void)pthread_mutex_init(&self->counting, NULL);
     self->comm.kind = &mpi_class;
     self->comm.threads = threads;
     self->collective = self->messages = MPI_COMM_NULL;

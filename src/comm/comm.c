@@ -1,5 +1,4 @@
-/* What every communicator shares: the agreement on a status, and what the launcher's environment announces.
- */
+/* What every communicator shares: blocking forms, the agreement on a status, and what the launcher's environment announces. */
 #include "comm/comm.h"
 
 #include "base/memory.h"
@@ -7,6 +6,38 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+size_t ql_number_size(ql_number number)
+{
+    switch (number) {
+    case QL_NUMBER_BYTE: return 1;
+    case QL_NUMBER_FLOAT32: return sizeof(float);
+    default: return 8;
+    }
+}
+
+ql_status ql_comm_sum(ql_comm *comm, void *values, int count, ql_number number)
+{
+    ql_request request = {.active = false};
+    QL_TRY(comm->kind->sum_begin(comm, values, count, number, &request));
+    return comm->kind->wait(comm, &request);
+}
+
+ql_status ql_comm_gather(ql_comm *comm, void *all, const ql_parts *parts, ql_number number)
+{
+    ql_request request = {.active = false};
+    QL_TRY(comm->kind->gather_begin(comm, all, parts, number, &request));
+    return comm->kind->wait(comm, &request);
+}
+
+/* One call takes less than 2^31 bytes. */
+ql_status ql_comm_broadcast(ql_comm *comm, void *data, size_t bytes, int root)
+{
+    const size_t piece = (size_t)1 << 26;
+    for (size_t at = 0; at < bytes; at += piece)
+        QL_TRY(comm->kind->broadcast(comm, (char *)data + at, bytes - at < piece ? bytes - at : piece, root));
+    return QL_OK;
+}
 
 /* Rank `at` tells all why. */
 static ql_status share_text(ql_comm *comm, ql_status worst, int at)

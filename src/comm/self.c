@@ -11,6 +11,7 @@ typedef struct self_comm {
     pthread_mutex_t mutex;
     ql_message *waiting; /* first in, first out */
     int64_t count, capacity;
+    int64_t counter;
 } self_comm;
 
 static ql_status self_barrier(ql_comm *comm)
@@ -32,15 +33,58 @@ static ql_status self_allgather(ql_comm *comm, const void *mine, void *all, size
     return QL_OK;
 }
 
-static ql_status self_sum_int(ql_comm *comm, int64_t *values, int count)
+static ql_status self_sum_begin(ql_comm *comm, void *values, int count, ql_number number, ql_request *request)
 {
-    (void)comm, (void)values, (void)count;
+    (void)comm, (void)values, (void)count, (void)number;
+    request->active = false;
     return QL_OK;
 }
 
-static ql_status self_sum_real(ql_comm *comm, double *values, int count)
+static ql_status self_gather_begin(ql_comm *comm, void *all, const ql_parts *parts, ql_number number,
+                                   ql_request *request)
 {
-    (void)comm, (void)values, (void)count;
+    (void)comm, (void)all, (void)parts, (void)number;
+    request->active = false;
+    return QL_OK;
+}
+
+static ql_status self_exchange_begin(ql_comm *comm, const void *send, const ql_parts *to, void *receive,
+                                     const ql_parts *from, ql_number number, ql_request *request)
+{
+    (void)comm;
+    const size_t size = ql_number_size(number);
+    memcpy((char *)receive + (size_t)from->at[0] * size, (const char *)send + (size_t)to->at[0] * size,
+           (size_t)to->count[0] * size);
+    request->active = false;
+    return QL_OK;
+}
+
+static ql_status self_test(ql_comm *comm, ql_request *request, bool *over)
+{
+    (void)comm, (void)request;
+    *over = true;
+    return QL_OK;
+}
+
+static ql_status self_wait(ql_comm *comm, ql_request *request)
+{
+    (void)comm, (void)request;
+    return QL_OK;
+}
+
+static ql_status self_group(ql_comm *comm, const int *members, int count, int tag, ql_comm **group)
+{
+    (void)comm, (void)members, (void)count, (void)tag;
+    return ql_comm_self(group);
+}
+
+static ql_status self_fetch_add(ql_comm *comm, int64_t add, int64_t *before)
+{
+    self_comm *self = (self_comm *)comm;
+    (void)pthread_mutex_lock(&self->mutex);
+    *before = self->counter;
+    self->counter += add;
+    (void)pthread_mutex_unlock(&self->mutex);
     return QL_OK;
 }
 
@@ -88,8 +132,20 @@ static void self_destroy(ql_comm *comm)
 }
 
 static const ql_comm_class self_class = {
-    "self",        self_barrier, self_broadcast, self_allgather, self_sum_int,
-    self_sum_real, self_post,    self_poll,      self_destroy,
+    .name = "self",
+    .barrier = self_barrier,
+    .broadcast = self_broadcast,
+    .allgather = self_allgather,
+    .sum_begin = self_sum_begin,
+    .gather_begin = self_gather_begin,
+    .exchange_begin = self_exchange_begin,
+    .test = self_test,
+    .wait = self_wait,
+    .group = self_group,
+    .fetch_add = self_fetch_add,
+    .post = self_post,
+    .poll = self_poll,
+    .destroy = self_destroy,
 };
 
 ql_status ql_comm_self(ql_comm **comm)

@@ -1,6 +1,7 @@
 /* The seam between ranks, on any number of them: the same calls over `self` and over `mpi`. */
 #include "support/test.h"
 
+#include "base/memory.h"
 #include "comm/comm.h"
 
 #include <pthread.h>
@@ -21,14 +22,6 @@ static void test_place(void **state)
 static void test_collectives(void **state)
 {
     (void)state;
-    int64_t counts[2] = {world->rank + 1, 7};
-    ASSERT_OK(world->kind->sum_int(world, counts, 2));
-    assert_int_equal(counts[0], world->size * (world->size + 1) / 2);
-    assert_int_equal(counts[1], 7 * world->size);
-    double real = 0.5;
-    ASSERT_OK(world->kind->sum_real(world, &real, 1));
-    assert_true(real == 0.5 * world->size);
-
     int root = world->size - 1, sent = world->rank == root ? 4711 : 0;
     ASSERT_OK(world->kind->broadcast(world, &sent, sizeof sent, root));
     assert_int_equal(sent, 4711);
@@ -36,6 +29,134 @@ static void test_collectives(void **state)
     ASSERT_OK(world->kind->allgather(world, &mine, all, sizeof mine));
     for (int rank = 0; rank < world->size; ++rank) assert_int_equal(all[rank], 10 * rank);
     ASSERT_OK(world->kind->barrier(world));
+}
+
+static void test_sum(void **state)
+{
+    (void)state;
+    int64_t counts[2] = {world->rank + 1, 7};
+    double real = 0.5;
+    ASSERT_OK(ql_comm_sum(world, counts, 2, QL_NUMBER_INT64));
+    assert_int_equal(counts[0], world->size * (world->size + 1) / 2);
+    assert_int_equal(counts[1], 7 * world->size);
+    ASSERT_OK(ql_comm_sum(world, &real, 1, QL_NUMBER_FLOAT64));
+    assert_true(real == 0.5 * world->size);
+}
+
+/* Two operations under way at once, with other work in between. */
+static void test_sum_begun(void **state)
+{
+    (void)state;
+    enum { LONG = 300000 };
+    float *first;
+    double *second;
+    ql_request one = {.active = false}, other = {.active = false};
+    ASSERT_OK(QL_TAKE(first, LONG));
+    ASSERT_OK(QL_TAKE(second, LONG));
+    for (int i = 0; i < LONG; ++i) {
+        first[i] = (float)(i % 100 + world->rank);
+        second[i] = i * (world->rank + 1);
+    }
+    ASSERT_OK(world->kind->sum_begin(world, first, LONG, QL_NUMBER_FLOAT32, &one));
+    ASSERT_OK(world->kind->sum_begin(world, second, LONG, QL_NUMBER_FLOAT64, &other));
+    for (bool over = false; !over;) ASSERT_OK(world->kind->test(world, &one, &over));
+    ASSERT_OK(world->kind->wait(world, &other));
+    ASSERT_OK(world->kind->wait(world, &other)); /* once more does nothing */
+    const int size = world->size, ranks = size * (size - 1) / 2;
+    for (int i = 0; i < LONG; ++i) {
+        assert_true(first[i] == (float)(i % 100 * size + ranks));
+        assert_true(second[i] == (double)i * (ranks + size));
+    }
+    ql_free(first);
+    ql_free(second);
+}
+
+/* Parts of unequal length, one of them empty. */
+static void test_gather(void **state)
+{
+    (void)state;
+    int count[64], at[64], total = 0;
+    double all[64 * 64];
+    for (int rank = 0; rank < world->size; ++rank) {
+        count[rank] = rank == 1 ? 0 : rank + 1;
+        at[rank] = total;
+        total += count[rank];
+    }
+    for (int i = 0; i < total; ++i) all[i] = -1;
+    for (int i = 0; i < count[world->rank]; ++i) all[at[world->rank] + i] = 100 * world->rank + i;
+    const ql_parts parts = {count, at};
+    ASSERT_OK(ql_comm_gather(world, all, &parts, QL_NUMBER_FLOAT64));
+    for (int rank = 0; rank < world->size; ++rank)
+        for (int i = 0; i < count[rank]; ++i) assert_true(all[at[rank] + i] == 100 * rank + i);
+}
+
+/* Rank a sends b + 1 numbers to rank b. */
+static void test_exchange(void **state)
+{
+    (void)state;
+    int to_count[64], to_at[64], from_count[64], from_at[64], sent = 0;
+    float send[64 * 64], receive[64 * 64];
+    for (int rank = 0; rank < world->size; ++rank) {
+        to_count[rank] = rank + 1;
+        to_at[rank] = sent;
+        for (int i = 0; i <= rank; ++i) send[sent++] = (float)(1000 * world->rank + 10 * rank + i);
+        from_count[rank] = world->rank + 1;
+        from_at[rank] = rank * (world->rank + 1);
+    }
+    const ql_parts to = {to_count, to_at}, from = {from_count, from_at};
+    ql_request request = {.active = false};
+    ASSERT_OK(world->kind->exchange_begin(world, send, &to, receive, &from, QL_NUMBER_FLOAT32, &request));
+    ASSERT_OK(world->kind->wait(world, &request));
+    for (int rank = 0; rank < world->size; ++rank)
+        for (int i = 0; i <= world->rank; ++i)
+            assert_true(receive[from_at[rank] + i] == (float)(1000 * rank + 10 * world->rank + i));
+}
+
+/* Every other rank in one group, in reverse order; the others meanwhile do nothing collective. Then all again. */
+static void test_group(void **state)
+{
+    (void)state;
+    int members[64], count = 0;
+    for (int rank = world->size - 1; rank >= 0; --rank)
+        if (rank % 2 == 0) members[count++] = rank;
+    for (int round = 0; round < 3 && world->rank % 2 == 0; ++round) {
+        ql_comm *group;
+        double one = 1;
+        ASSERT_OK(world->kind->group(world, members, count, round, &group));
+        assert_int_equal(group->size, count);
+        assert_int_equal(members[group->rank], world->rank);
+        assert_true(group->local_size >= 1 && group->local_rank < group->local_size);
+        ASSERT_OK(ql_comm_sum(group, &one, 1, QL_NUMBER_FLOAT64));
+        assert_true(one == count);
+        assert_int_equal(ql_comm_agree(group, QL_OK), QL_OK);
+        ql_comm_destroy(group);
+    }
+    ASSERT_OK(world->kind->barrier(world));
+}
+
+/* Every number is given once, whoever asks; rank 0 serves while it polls. */
+static void test_counter(void **state)
+{
+    (void)state;
+    enum { EACH = 50 };
+    int64_t taken[64 * EACH] = {0}, sum = world->rank;
+    ql_message message;
+    bool arrived;
+    for (int i = 0; i < EACH; ++i) {
+        int64_t before;
+        ASSERT_OK(world->kind->fetch_add(world, 1, &before));
+        assert_true(before >= 0 && before < (int64_t)world->size * EACH);
+        taken[before] = 1;
+    }
+    ql_request request = {.active = false};
+    ASSERT_OK(world->kind->sum_begin(world, &sum, 1, QL_NUMBER_INT64, &request));
+    for (bool over = false; !over;) {
+        ASSERT_OK(world->kind->poll(world, &message, &arrived));
+        assert_false(arrived);
+        ASSERT_OK(world->kind->test(world, &request, &over));
+    }
+    ASSERT_OK(ql_comm_sum(world, taken, world->size * EACH, QL_NUMBER_INT64));
+    for (int i = 0; i < world->size * EACH; ++i) assert_int_equal(taken[i], 1);
 }
 
 static void test_agree(void **state)
@@ -127,7 +248,7 @@ static void test_threads(void **state)
     assert_int_equal(pthread_create(&thread, NULL, exchange, &count), 0);
     for (int i = 0; i < 50; ++i) {
         int64_t one = 1;
-        ASSERT_OK(world->kind->sum_int(world, &one, 1));
+        ASSERT_OK(ql_comm_sum(world, &one, 1, QL_NUMBER_INT64));
         assert_int_equal(one, world->size);
     }
     assert_int_equal(pthread_join(thread, NULL), 0);
@@ -137,8 +258,10 @@ static void test_threads(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_place),    cmocka_unit_test(test_collectives), cmocka_unit_test(test_agree),
-        cmocka_unit_test(test_messages), cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_place),     cmocka_unit_test(test_collectives), cmocka_unit_test(test_sum),
+        cmocka_unit_test(test_sum_begun), cmocka_unit_test(test_gather),      cmocka_unit_test(test_exchange),
+        cmocka_unit_test(test_group),     cmocka_unit_test(test_counter),     cmocka_unit_test(test_agree),
+        cmocka_unit_test(test_messages),  cmocka_unit_test(test_threads),
     };
     ql_status status = ql_launcher_mpi.launched() ? ql_launcher_mpi.start(&world, &argc, &argv) : ql_comm_self(&world);
     if (status != QL_OK) {
