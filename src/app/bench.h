@@ -19,4 +19,7 @@ double ql_bench_median(double *values, int64_t count); /* sorts */
 /* `bench gemm`: the products of a step, one by one, on one thread. */
 ql_status ql_bench_gemm(double seconds, bool json);
 
+/* `bench io`: checkpoints and results in a folder of their own below `folder`, which is removed again. */
+ql_status ql_bench_io(const char *folder, int64_t faces, int64_t repeats, bool json);
+
 #endif

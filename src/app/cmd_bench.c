@@ -1,4 +1,4 @@
-/* quadloom bench train|gemm: how fast a training step and its matrix products are on this machine. */
+/* quadloom bench train|gemm|io: how fast a training step, its matrix products and the files of a run are on this machine. */
 #include "app/arguments.h"
 #include "app/bench.h"
 #include "app/commands.h"
@@ -16,8 +16,8 @@
 #include <string.h>
 
 typedef struct bench_arguments {
-    const char *mesh, *generator;
-    int64_t faces, steps;
+    const char *mesh, *generator, *folder;
+    int64_t faces, steps, repeats;
     double seconds;
     bool json;
 } bench_arguments;
@@ -239,22 +239,29 @@ static ql_status bench_train(const bench_arguments *arguments, const ql_config_a
 static ql_status run(const char *what, const bench_arguments *arguments, const ql_config_arguments *config)
 {
     if (strcmp(what, "gemm") == 0) return ql_bench_gemm(arguments->seconds, arguments->json);
-    if (strcmp(what, "train") != 0) return QL_FAIL(USAGE, "no benchmark \"%s\"; there is train, gemm", what);
-    if (arguments->steps < 1) return QL_FAIL(USAGE, "--steps 0: there must be a step to measure");
     if (arguments->faces < 1 || arguments->faces > INT32_MAX) return QL_FAIL(USAGE, "--faces is out of range");
+    if (strcmp(what, "io") == 0)
+        return ql_bench_io(arguments->folder, arguments->faces, arguments->repeats, arguments->json);
+    if (strcmp(what, "train") != 0) return QL_FAIL(USAGE, "no benchmark \"%s\"; there is train, gemm, io", what);
+    if (arguments->steps < 1) return QL_FAIL(USAGE, "--steps 0: there must be a step to measure");
     return bench_train(arguments, config);
 }
 
 int ql_cmd_bench(int argc, char **argv)
 {
-    bench_arguments what = {.generator = "torus", .faces = 2000, .steps = 20, .seconds = 0.2};
+    bench_arguments what = {
+        .generator = "torus", .folder = ".", .faces = 2000, .steps = 20, .repeats = 5, .seconds = 0.2};
     ql_config_arguments config = {0};
     const ql_argument table[] = {
         {"mesh", 0, QL_ARGUMENT_TEXT, &what.mesh, "FILE", "train: the mesh; default: a generated one"},
         {"generator", 0, QL_ARGUMENT_TEXT, &what.generator, "NAME", "train: which one (default torus)"},
-        {"faces", 0, QL_ARGUMENT_COUNT, &what.faces, "N", "train: with about so many faces (default 2000)"},
+        {"faces", 0, QL_ARGUMENT_COUNT, &what.faces, "N", "train, io: with about so many faces (default 2000)"},
         {"steps", 0, QL_ARGUMENT_COUNT, &what.steps, "N", "train: timed steps (default 20)"},
         {"seconds", 0, QL_ARGUMENT_SECONDS, &what.seconds, "T", "gemm: time for each shape (default 0.2)"},
+        {"output", 'o', QL_ARGUMENT_TEXT, &what.folder, "DIR",
+         "io: the folder whose file system is measured (default .)"},
+        {"repeats", 0, QL_ARGUMENT_COUNT, &what.repeats, "N",
+         "io: how often each file is written and read (default 5)"},
         {"json", 0, QL_ARGUMENT_SWITCH, &what.json, NULL, "print one JSON object"},
         QL_CONFIG_ARGUMENT_ROWS(config),
     };
@@ -263,12 +270,13 @@ int ql_cmd_bench(int argc, char **argv)
     ql_status status = ql_arguments_parse(&arguments, argc, argv, table, ROWS);
     if (status == QL_OK && arguments.help) {
         ql_arguments_help(stdout, argv[0],
-                          "train: seconds per training step and where they go. gemm: speed of the matrix products.",
+                          "train: seconds per training step and where they go. gemm: speed of the matrix products.\n"
+                          "io: writing and reading of checkpoints and results.",
                           table, ROWS);
         return QL_EXIT_OK;
     }
     if (status == QL_OK && arguments.operand_count != 1)
-        status = QL_FAIL(USAGE, "expected what to measure: train or gemm");
+        status = QL_FAIL(USAGE, "expected what to measure: train, gemm or io");
     if (status == QL_OK) status = run(arguments.operands[0], &what, &config);
     return status == QL_OK ? QL_EXIT_OK : ql_command_failed(argv[0], status);
 }
