@@ -22,4 +22,7 @@ ql_status ql_bench_gemm(double seconds, bool json);
 /* `bench io`: checkpoints and results in a folder of their own below `folder`, which is removed again. */
 ql_status ql_bench_io(const char *folder, int64_t faces, int64_t repeats, bool json);
 
+/* `bench allreduce`: sums over the ranks of the job, in the sizes that a group's training step needs. */
+ql_status ql_bench_allreduce(int64_t repeats, bool json);
+
 #endif

@@ -1,4 +1,5 @@
-/* quadloom bench train|gemm|io: how fast a training step, its matrix products and the files of a run are on this machine. */
+/* quadloom bench train|gemm|allreduce|io: how fast a training step, its matrix products, the sums between ranks and the files of
+ * a run are on this machine. */
 #include "app/arguments.h"
 #include "app/bench.h"
 #include "app/commands.h"
@@ -240,9 +241,11 @@ static ql_status run(const char *what, const bench_arguments *arguments, const q
 {
     if (strcmp(what, "gemm") == 0) return ql_bench_gemm(arguments->seconds, arguments->json);
     if (arguments->faces < 1 || arguments->faces > INT32_MAX) return QL_FAIL(USAGE, "--faces is out of range");
+    if (strcmp(what, "allreduce") == 0) return ql_bench_allreduce(arguments->repeats, arguments->json);
     if (strcmp(what, "io") == 0)
         return ql_bench_io(arguments->folder, arguments->faces, arguments->repeats, arguments->json);
-    if (strcmp(what, "train") != 0) return QL_FAIL(USAGE, "no benchmark \"%s\"; there is train, gemm, io", what);
+    if (strcmp(what, "train") != 0)
+        return QL_FAIL(USAGE, "no benchmark \"%s\"; there is train, gemm, allreduce, io", what);
     if (arguments->steps < 1) return QL_FAIL(USAGE, "--steps 0: there must be a step to measure");
     return bench_train(arguments, config);
 }
@@ -261,7 +264,7 @@ int ql_cmd_bench(int argc, char **argv)
         {"output", 'o', QL_ARGUMENT_TEXT, &what.folder, "DIR",
          "io: the folder whose file system is measured (default .)"},
         {"repeats", 0, QL_ARGUMENT_COUNT, &what.repeats, "N",
-         "io: how often each file is written and read (default 5)"},
+         "allreduce, io: how often each thing is done (default 5)"},
         {"json", 0, QL_ARGUMENT_SWITCH, &what.json, NULL, "print one JSON object"},
         QL_CONFIG_ARGUMENT_ROWS(config),
     };
@@ -271,12 +274,13 @@ int ql_cmd_bench(int argc, char **argv)
     if (status == QL_OK && arguments.help) {
         ql_arguments_help(stdout, argv[0],
                           "train: seconds per training step and where they go. gemm: speed of the matrix products.\n"
-                          "io: writing and reading of checkpoints and results.",
+                          "allreduce (under mpirun or srun): the sums of a step between ranks. io: writing and reading "
+                          "of checkpoints and results.",
                           table, ROWS);
         return QL_EXIT_OK;
     }
     if (status == QL_OK && arguments.operand_count != 1)
-        status = QL_FAIL(USAGE, "expected what to measure: train, gemm or io");
+        status = QL_FAIL(USAGE, "expected what to measure: train, gemm, allreduce or io");
     if (status == QL_OK) status = run(arguments.operands[0], &what, &config);
     return status == QL_OK ? QL_EXIT_OK : ql_command_failed(argv[0], status);
 }

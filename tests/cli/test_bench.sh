@@ -6,7 +6,7 @@ expect_code 2
 expect_err "expected what to measure"
 quadloom bench nothing
 expect_code 2
-expect_err "there is train, gemm, io"
+expect_err "there is train, gemm, allreduce, io"
 
 quadloom bench train --faces 60 --steps 2 --set train.off_points=50 --json
 expect_code 0
@@ -25,3 +25,12 @@ expect_code 2
 expect_err "no such folder"
 quadloom bench io -o "$WORK/io" --repeats 0
 expect_code 2
+
+quadloom bench allreduce
+expect_code 2
+expect_err "mpirun -n 4"
+if command -v mpirun >/dev/null && "$QUADLOOM" doctor | grep -q '^  mpi  *Open MPI'; then
+    run mpirun -n 3 "$QUADLOOM" bench allreduce --repeats 1
+    expect_code 0
+    expect_out "whole gradient"
+fi
