@@ -25,4 +25,8 @@ extern "C" const ql_engine_class ql_engine_cuda = {
     gpu_engine::set_state,
     gpu_engine::flop,
     nullptr,
+    nullptr,
+    nullptr,
+    nullptr,
+    nullptr,
 };

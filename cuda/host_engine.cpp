@@ -18,7 +18,8 @@ template <bool LANES> struct host {
         name, summary, host<lanes>::machine::available, host<lanes>::engine::memory, host<lanes>::create,              \
             host<lanes>::engine::destroy, host<lanes>::engine::evaluate, host<lanes>::engine::apply,                   \
             host<lanes>::engine::gradient, host<lanes>::engine::theta, host<lanes>::engine::field,                     \
-            host<lanes>::engine::state, host<lanes>::engine::set_state, host<lanes>::engine::flop, nullptr             \
+            host<lanes>::engine::state, host<lanes>::engine::set_state, host<lanes>::engine::flop, nullptr, nullptr,   \
+            nullptr, nullptr, nullptr                                                                                  \
     }
 
 extern "C" const ql_engine_class ql_engine_cuda_on_host =

@@ -14,6 +14,9 @@
 #include "field/tables.h"
 #include "model/loss.h"
 
+/* A mesh's tables on their way to a device; each engine has its own kind. */
+typedef struct ql_engine_upload ql_engine_upload;
+
 /* What a mesh's training is made of. All pointers are borrowed until destroy. */
 typedef struct ql_engine_setup {
     const ql_tables *tables;
@@ -22,7 +25,14 @@ typedef struct ql_engine_setup {
     const ql_engine_options *engine;
     ql_key key;
     const float *fixed_off_points; /* off_points x 3 used at every step instead of drawing, or NULL */
+    ql_engine_upload *upload;      /* what the same kind's `prepare` made of this mesh, or NULL */
 } ql_engine_setup;
+
+/* Where an engine computes and what it took. */
+typedef struct ql_engine_device {
+    char name[96];
+    double joules; /* of the whole device since create, whoever used it; < 0: not known */
+} ql_engine_device;
 
 typedef enum ql_real_type { QL_FLOAT32, QL_FLOAT64 } ql_real_type;
 
@@ -66,6 +76,18 @@ typedef struct ql_engine_class {
     /* Optional (may be NULL): floating-point operations of one evaluate, and seconds spent by stage since create. */
     double (*flop)(const ql_engine *engine);
     int (*stages)(const ql_engine *engine, const char *const **names, const double **seconds);
+    void (*device)(ql_engine *engine, ql_engine_device *device);
+
+    /* Optional, for engines whose tables travel. prepare starts the way of a later create's tables (tables, shares, train
+     * and fixed points of the setup) and returns without waiting for the device; any thread may call it while other engines
+     * of the kind work. The tables may go before the upload does. discard: NULL-safe, after create or instead of it. */
+    ql_status (*prepare)(ql_engine_upload **upload, const ql_engine_setup *setup);
+    void (*discard)(ql_engine_upload *upload);
+
+    /* Optional, for devices that one small mesh does not fill: how many meshes like this one a process should train at a
+     * time, each with an engine of its own, driven from a thread of its own (missing: 1). Measures at the first call for a
+     * size (seconds), when nothing else of this process should use the device. */
+    ql_status (*concurrent)(const ql_engine_setup *setup, int *meshes);
 } ql_engine_class;
 
 struct ql_engine {
