@@ -29,4 +29,5 @@ extern "C" const ql_engine_class ql_engine_cuda = {
     nullptr,
     nullptr,
     nullptr,
+    false,
 };

@@ -19,7 +19,7 @@ template <bool LANES> struct host {
             host<lanes>::engine::destroy, host<lanes>::engine::evaluate, host<lanes>::engine::apply,                   \
             host<lanes>::engine::gradient, host<lanes>::engine::theta, host<lanes>::engine::field,                     \
             host<lanes>::engine::state, host<lanes>::engine::set_state, host<lanes>::engine::flop, nullptr, nullptr,   \
-            nullptr, nullptr, nullptr                                                                                  \
+            nullptr, nullptr, nullptr, false                                                                           \
     }
 
 extern "C" const ql_engine_class ql_engine_cuda_on_host =

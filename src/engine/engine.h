@@ -3,6 +3,10 @@
  * A call is one step wide; nothing virtual happens inside a loop over points. An engine owns the flat parameter,
  * gradient and moment arrays. Engines that are not compiled in are still listed and say how to get them.
  *
+ * The ranks of a group (setup->group) share a mesh: each has the same tables and state, does its part of the faces and points,
+ * and ends every call with the same numbers. Then create, evaluate, apply, theta and field are collective. With
+ * train.deterministic the numbers are those of a rank alone, to the byte.
+ *
  * Order of a step (method, section 4): evaluate = draw off-surface points and dropped blocks, angle network forward, SDF
  * forward and backward chunk by chunk, smoothness, angle network backward; apply = norm, clip, Adam.
  */
@@ -26,6 +30,7 @@ typedef struct ql_engine_setup {
     ql_key key;
     const float *fixed_off_points; /* off_points x 3 used at every step instead of drawing, or NULL */
     ql_engine_upload *upload;      /* what the same kind's `prepare` made of this mesh, or NULL */
+    struct ql_comm *group;         /* the ranks that share this mesh; NULL or of one rank: this one alone */
 } ql_engine_setup;
 
 /* Where an engine computes and what it took. */
@@ -52,8 +57,8 @@ typedef struct ql_engine_class {
     ql_status (*available)(void);
     /* Bytes that create will take for this setup, within 10 %. */
     ql_status (*memory)(const ql_engine_setup *setup, int64_t *bytes);
-    ql_status (*create)(ql_engine **engine, const ql_engine_setup *setup);
-    void (*destroy)(ql_engine *engine); /* NULL-safe */
+    ql_status (*create)(ql_engine **engine, const ql_engine_setup *setup); /* by ql_engine_create */
+    void (*destroy)(ql_engine *engine);                                    /* NULL-safe */
 
     /* Loss terms (unweighted, and their weighted total) and gradient before step `step` (0-based) with these weights. */
     ql_status (*evaluate)(ql_engine *engine, int64_t step, const ql_loss_weights *weights, double terms[QL_LOSS_COUNT]);
@@ -88,10 +93,12 @@ typedef struct ql_engine_class {
      * time, each with an engine of its own, driven from a thread of its own (missing: 1). Measures at the first call for a
      * size (seconds), when nothing else of this process should use the device. */
     ql_status (*concurrent)(const ql_engine_setup *setup, int *meshes);
+    bool groups; /* whether several ranks can share a mesh; otherwise ql_engine_create refuses a group */
 } ql_engine_class;
 
 struct ql_engine {
     const ql_engine_class *kind;
+    int vote; /* before evaluate our own wish, afterwards the largest of the group's (alone: unchanged); see train.c */
 };
 
 /* All engines, compiled in or not; NULL-terminated. */
@@ -99,6 +106,9 @@ const ql_engine_class *const *ql_engine_list(void);
 
 /* The class for a name ("auto" takes the best that is available); errors say what there is. */
 ql_status ql_engine_find(const char *name, const ql_engine_class **engine_class);
+
+/* Creates an engine of a class. Collective over setup->group: all ranks get one, or all the same error. */
+ql_status ql_engine_create(ql_engine **engine, const ql_engine_class *engine_class, const ql_engine_setup *setup);
 
 /* Defined by engine/ref, engine/cpu and by cuda/ (a stub when CUDA is not compiled in). */
 extern const ql_engine_class ql_engine_ref, ql_engine_cpu, ql_engine_cuda;

@@ -1,6 +1,7 @@
 /* The list of engines and the choice among them (see engine.h). */
 #include "engine/engine.h"
 
+#include "comm/comm.h"
 #include "model/layout.h"
 
 #include <stdio.h>
@@ -37,6 +38,24 @@ ql_status ql_engine_find(const char *name, const ql_engine_class **engine_class)
         (void)snprintf(known + used, sizeof known - used, ", %s", engines[k]->name);
     }
     return QL_FAIL(CONFIG, "engine.name: no engine \"%s\"; there is %s", name, known);
+}
+
+ql_status ql_engine_create(ql_engine **engine, const ql_engine_class *engine_class, const ql_engine_setup *setup)
+{
+    const bool shared = setup->group != NULL && setup->group->size > 1;
+    *engine = NULL;
+    if (!shared) return engine_class->create(engine, setup);
+    ql_status status = engine_class->groups ? engine_class->create(engine, setup)
+                                            : QL_FAIL(ENVIRONMENT,
+                                                      "engine %s: a mesh cannot be shared by several ranks; use "
+                                                      "sweep.group 1",
+                                                      engine_class->name);
+    status = ql_comm_agree(setup->group, status);
+    if (status != QL_OK) {
+        engine_class->destroy(*engine);
+        *engine = NULL;
+    }
+    return status;
 }
 
 /* Multiply-adds of one forward pass of the angle network per face. */

@@ -186,7 +186,7 @@ static void note_stop(ql_worker *worker)
 static ql_status train_with(ql_worker *worker, ql_task *task, const ql_snapshot *snapshot)
 {
     const ql_train_callbacks callbacks = {worker, should_stop, should_checkpoint, write_checkpoint, note_progress};
-    ql_train_job job = {&task->mesh, &task->options, worker->setup->engine};
+    ql_train_job job = {&task->mesh, &task->options, worker->setup->engine, NULL};
     note_start(worker, task, snapshot->step > 0 ? snapshot->step : 0);
     ql_signals_set_mark(task->attempt.mark);
     double began = ql_clock_s();

@@ -2,6 +2,7 @@
 #include "train/field_result.h"
 
 #include "base/memory.h"
+#include "comm/comm.h"
 #include "field/singularity.h"
 #include "model/layout.h"
 
@@ -55,14 +56,22 @@ static void fill_face(ql_train_result *result, const ql_tables *tables, size_t i
     principal_directions(hessian, u, v, result->curvature_min + 3 * i, result->curvature_max + 3 * i);
 }
 
+/* The engine's part is for all ranks or none. */
+static ql_status agree(const ql_field_source *source, ql_status mine)
+{
+    return source->group != NULL && source->group->size > 1 ? ql_comm_agree(source->group, mine) : mine;
+}
+
 static ql_status fill_faces(ql_train_result *result, const ql_field_source *source)
 {
     size_t faces = (size_t)result->face_count;
     double *theta = NULL, *value = NULL, *hessian = NULL;
     ql_singularities found;
-    ql_status status = QL_TAKE(theta, faces);
+    ql_status status = take_arrays(result);
+    if (status == QL_OK) status = QL_TAKE(theta, faces);
     if (status == QL_OK) status = QL_TAKE(value, faces);
     if (status == QL_OK) status = QL_TAKE(hessian, 6 * faces);
+    status = agree(source, status);
     if (status == QL_OK) status = source->engine->kind->theta(source->engine, theta);
     if (status == QL_OK)
         status =
@@ -88,7 +97,6 @@ ql_status ql_train_result_evaluate(ql_train_result *result, const ql_field_sourc
     ql_engine_state state;
     result->face_count = source->mesh->face_count;
     result->vertex_count = source->mesh->vertex_count;
-    QL_TRY(take_arrays(result));
     QL_TRY(fill_faces(result, source));
     QL_TRY(source->engine->kind->state(source->engine, &state));
     for (int32_t i = 0; i < QL_PARAMETER_COUNT; ++i)

@@ -9,9 +9,10 @@ typedef struct ql_field_source {
     const ql_topology *topology;
     const ql_tables *tables;
     ql_engine *engine;
+    struct ql_comm *group; /* NULL or of one rank: alone */
 } ql_field_source;
 
-/* Takes the arrays of `result` and fills them (stochastic depth off); sets counts and singularities, nothing else. On failure what
+/* Collective over the group. Takes the arrays of `result` and fills them (stochastic depth off); sets counts and singularities, nothing else. On failure what
  * was taken stays in `result`, for ql_train_result_destroy. */
 ql_status ql_train_result_evaluate(ql_train_result *result, const ql_field_source *source);
 

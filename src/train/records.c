@@ -22,15 +22,23 @@ const char *ql_history_column_unit(int column)
     return column == QL_HISTORY_COLUMNS - 1 ? "s" : "1";
 }
 
+static ql_status enlarge(ql_history *history, int64_t capacity)
+{
+    double *grown = ql_memory_resize(history->values, (size_t)capacity * QL_HISTORY_COLUMNS, sizeof *grown);
+    if (grown == NULL) return QL_FAIL(NO_MEMORY, "no memory for %lld rows of history", (long long)capacity);
+    history->values = grown;
+    history->capacity = capacity;
+    return QL_OK;
+}
+
+ql_status ql_history_reserve(ql_history *history, int64_t rows)
+{
+    return history->rows + rows > history->capacity ? enlarge(history, history->rows + rows) : QL_OK;
+}
+
 ql_status ql_history_append(ql_history *history, const double row[QL_HISTORY_COLUMNS])
 {
-    if (history->rows == history->capacity) {
-        int64_t capacity = history->capacity > 0 ? 2 * history->capacity : 64;
-        double *grown = ql_memory_resize(history->values, (size_t)capacity * QL_HISTORY_COLUMNS, sizeof *grown);
-        if (grown == NULL) return QL_FAIL(NO_MEMORY, "no memory for %lld rows of history", (long long)capacity);
-        history->values = grown;
-        history->capacity = capacity;
-    }
+    if (history->rows == history->capacity) QL_TRY(enlarge(history, history->rows > 0 ? 2 * history->rows : 64));
     memcpy(history->values + history->rows++ * QL_HISTORY_COLUMNS, row, QL_HISTORY_COLUMNS * sizeof *row);
     return QL_OK;
 }

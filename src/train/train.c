@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/memory.h"
+#include "comm/comm.h"
 #include "field/feature_distance.h"
 #include "mesh/preflight.h"
 #include "model/initial.h"
@@ -30,6 +31,27 @@ typedef struct training {
     double start_s, recent_s_per_step, first_total;
     int64_t engine_bytes, engine_predicted;
 } training;
+
+/* ---- group ---- */
+
+/* What a rank wishes to happen after a step; the largest wish in the group is done. */
+enum { GO_ON, CHECKPOINT, STOP };
+
+static bool shared(const training *t) { return t->job->group != NULL && t->job->group->size > 1; }
+
+/* The worst status in the group becomes that of all. */
+static ql_status agree(const training *t, ql_status mine)
+{
+    return shared(t) ? ql_comm_agree(t->job->group, mine) : mine;
+}
+
+static int wish(const training *t)
+{
+    const ql_train_callbacks *callbacks = t->callbacks;
+    if (callbacks->should_stop != NULL && callbacks->should_stop(callbacks->context)) return STOP;
+    if (callbacks->should_checkpoint != NULL && callbacks->should_checkpoint(callbacks->context)) return CHECKPOINT;
+    return GO_ON;
+}
 
 /* ---- options ---- */
 
@@ -104,10 +126,11 @@ static ql_status create_engine(training *t)
                              .shares = &t->shares,
                              .train = &options->train,
                              .engine = &options->engine,
-                             .key = ql_key_make(options->train.seed, t->job->mesh->hash)};
-    QL_TRY(check_memory(t, &setup));
+                             .key = ql_key_make(options->train.seed, t->job->mesh->hash),
+                             .group = t->job->group};
+    QL_TRY(agree(t, check_memory(t, &setup)));
     int64_t before = ql_memory_balance().bytes;
-    QL_TRY(t->job->engine->create(&t->engine, &setup));
+    QL_TRY(ql_engine_create(&t->engine, t->job->engine, &setup));
     t->engine_bytes = ql_memory_balance().bytes - before;
     return QL_OK;
 }
@@ -141,17 +164,32 @@ static ql_status start_from(training *t, const ql_snapshot *resume)
     return QL_OK;
 }
 
+static ql_status build_tables(training *t)
+{
+    const ql_train_options *train = &t->job->options->train;
+    QL_TRY(ql_topology_build(&t->topology, t->job->mesh));
+    QL_TRY(check_mesh(t));
+    QL_TRY(ql_tables_build(&t->tables, t->job->mesh, &t->topology, train->sampling == QL_SAMPLING_NEAR));
+    return build_shares(t);
+}
+
+/* In a group no step may fail on one rank alone. */
+static int64_t rows_to_come(const training *t)
+{
+    const int64_t steps = t->last_step - t->step, every = t->job->options->train.history_every;
+    return steps / (every > 0 ? every : 1) + 3;
+}
+
 static ql_status prepare(training *t, const ql_snapshot *resume)
 {
     const ql_train_options *train = &t->job->options->train;
     t->options_hash = ql_train_options_hash(t->job->options, t->job->engine->name);
     t->last_step = train->stop_after > 0 && train->stop_after < train->steps ? train->stop_after : train->steps;
-    QL_TRY(ql_topology_build(&t->topology, t->job->mesh));
-    QL_TRY(check_mesh(t));
-    QL_TRY(ql_tables_build(&t->tables, t->job->mesh, &t->topology, train->sampling == QL_SAMPLING_NEAR));
-    QL_TRY(build_shares(t));
+    QL_TRY(agree(t, build_tables(t)));
     QL_TRY(create_engine(t));
-    return resume != NULL ? start_from(t, resume) : start_fresh(t);
+    ql_status status = resume != NULL ? start_from(t, resume) : start_fresh(t);
+    if (status == QL_OK && shared(t)) status = ql_history_reserve(&t->history, rows_to_come(t));
+    return agree(t, status);
 }
 
 /* ---- steps ---- */
@@ -209,9 +247,9 @@ static ql_status take_step(training *t, double terms[QL_LOSS_COUNT])
     return QL_OK;
 }
 
-static ql_status checkpoint(training *t)
+static ql_status write_checkpoint(training *t)
 {
-    if (t->callbacks->checkpoint == NULL) return QL_OK;
+    if (t->callbacks->checkpoint == NULL || (shared(t) && t->job->group->rank != 0)) return QL_OK;
     ql_snapshot snapshot = {.step = t->step,
                             .seconds = seconds_now(t),
                             .mesh_hash = t->job->mesh->hash,
@@ -228,19 +266,23 @@ static void report_progress(const training *t, const double terms[QL_LOSS_COUNT]
     t->callbacks->progress(t->callbacks->context, &progress);
 }
 
+/* After a step: what was wished for now, or in a group when that step began. */
+static ql_status heed(training *t)
+{
+    const int what = shared(t) ? t->engine->vote : wish(t);
+    if (what == GO_ON) return QL_OK;
+    QL_TRY(agree(t, write_checkpoint(t)));
+    if (what == CHECKPOINT) return QL_OK;
+    return QL_FAIL(STOPPED, "stopped after step %lld of %lld", (long long)t->step, (long long)t->last_step);
+}
+
 static ql_status run_steps(training *t, double terms[QL_LOSS_COUNT])
 {
-    const ql_train_callbacks *callbacks = t->callbacks;
     while (t->step < t->last_step) {
+        if (shared(t)) t->engine->vote = wish(t);
         QL_TRY(take_step(t, terms));
         report_progress(t, terms);
-        if (t->step == t->last_step) break;
-        if (callbacks->should_stop != NULL && callbacks->should_stop(callbacks->context)) {
-            QL_TRY(checkpoint(t));
-            return QL_FAIL(STOPPED, "stopped after step %lld of %lld", (long long)t->step, (long long)t->last_step);
-        }
-        if (callbacks->should_checkpoint != NULL && callbacks->should_checkpoint(callbacks->context))
-            QL_TRY(checkpoint(t));
+        if (t->step < t->last_step) QL_TRY(heed(t));
     }
     return QL_OK;
 }
@@ -258,8 +300,8 @@ static void release(training *t)
 
 static ql_status finish(training *t, ql_train_result *result, const double terms[QL_LOSS_COUNT])
 {
-    ql_field_source source = {t->job->mesh, &t->topology, &t->tables, t->engine};
-    QL_TRY(ql_train_result_evaluate(result, &source));
+    ql_field_source source = {t->job->mesh, &t->topology, &t->tables, t->engine, t->job->group};
+    QL_TRY(agree(t, ql_train_result_evaluate(result, &source)));
     result->history = t->history;
     t->history = (ql_history){0};
     result->steps = t->step;

@@ -1,5 +1,9 @@
 /* Training of one mesh: a pure function of (mesh, options, key). It knows no MPI, no file and no other mesh; what must
  * survive leaves through callbacks, and a snapshot brings it back to continue bit-identically.
+ *
+ * The ranks of a group may train it together: all call ql_train_mesh with the same mesh, options and snapshot, take the same
+ * way and end with the same status and result; a failure of one is a failure of all, with its text. Each rank's wish to stop
+ * or to checkpoint travels with a step's loss terms, so all know at the end of that step what all will do.
  */
 #ifndef QL_TRAIN_TRAIN_H
 #define QL_TRAIN_TRAIN_H
@@ -18,6 +22,7 @@ typedef struct ql_history {
 const char *ql_history_column_name(int column);
 const char *ql_history_column_unit(int column);
 ql_status ql_history_append(ql_history *history, const double row[QL_HISTORY_COLUMNS]);
+ql_status ql_history_reserve(ql_history *history, int64_t rows); /* then so many more are appended without failing */
 ql_status ql_history_copy(ql_history *to, const ql_history *from);
 void ql_history_destroy(ql_history *history); /* NULL-safe */
 
@@ -41,7 +46,7 @@ typedef struct ql_train_progress {
     const double *terms;              /* QL_LOSS_COUNT */
 } ql_train_progress;
 
-/* All optional. */
+/* All optional. In a group the wish of any rank counts, one step later; `checkpoint` is called on rank 0 of the group only. */
 typedef struct ql_train_callbacks {
     void *context;
     bool (*should_stop)(void *context); /* asked after every step: finish it, checkpoint, return QL_STATUS_STOPPED */
@@ -54,6 +59,7 @@ typedef struct ql_train_job {
     const ql_mesh *mesh;
     const ql_options *options;
     const ql_engine_class *engine;
+    struct ql_comm *group; /* NULL or of one rank: this one alone */
 } ql_train_job;
 
 /* What a training leaves: the field in input coordinates and the networks. */
@@ -76,7 +82,7 @@ typedef struct ql_train_result {
     char engine[16];
 } ql_train_result;
 
-/* Trains from the beginning or, when `resume` is not NULL, from a snapshot (which must match mesh and options).
+/* Collective over job->group. Trains from the beginning or, when `resume` is not NULL, from a snapshot (which must match mesh and options).
  * QL_STATUS_STOPPED: stopped on request after a checkpoint. QL_STATUS_NUMERIC: NaN or exploding loss (text names step
  * and term). QL_STATUS_MESH: the mesh cannot be trained (text names the defect and the remedy). */
 ql_status ql_train_mesh(ql_train_result *result, const ql_train_job *job, const ql_snapshot *resume,

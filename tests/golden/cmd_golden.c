@@ -30,7 +30,8 @@ static ql_status check_file(const golden_arguments *a, const char *path, ql_gold
     ql_status status = ql_golden_check_tables(report, &golden);
     const ql_engine_class *const *engines = ql_engine_list();
     for (int k = 0; status == QL_OK && engines[k] != NULL; ++k)
-        if (wanted(a, engines[k])) status = ql_golden_check_engine(report, &golden, engines[k], &a->options);
+        if (wanted(a, engines[k]))
+            status = ql_golden_check_engine(report, &golden, engines[k], &a->options, NULL, true);
     if (status == QL_OK && a->differences) status = ql_golden_check_differences(report, &golden);
     ql_golden_destroy(&golden);
     return QL_CHAIN(status, "%s", path);

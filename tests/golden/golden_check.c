@@ -112,7 +112,7 @@ typedef struct session {
 } session;
 
 static ql_status session_open(session *s, const ql_golden *golden, const ql_engine_class *kind,
-                              const ql_engine_options *engine)
+                              const ql_engine_options *engine, ql_comm *group, bool deterministic)
 {
     *s = (session){0};
     ql_options_init(&s->options);
@@ -122,9 +122,14 @@ static ql_status session_open(session *s, const ql_golden *golden, const ql_engi
     s->options.train.stochastic_depth = false;
     QL_TRY(ql_loss_shares_build(&s->shares, &golden->tables, QL_AVERAGING_GROUPS, 0, NULL));
     QL_TRY(QL_TAKE(s->zeros, QL_PARAMETER_COUNT));
-    ql_engine_setup setup = {&golden->tables,    &s->shares, &s->options.train,
-                             &s->options.engine, {{0, 0}},   golden->off_points};
-    QL_TRY(kind->create(&s->engine, &setup));
+    s->options.train.deterministic = deterministic;
+    const ql_engine_setup setup = {.tables = &golden->tables,
+                                   .shares = &s->shares,
+                                   .train = &s->options.train,
+                                   .engine = &s->options.engine,
+                                   .fixed_off_points = golden->off_points,
+                                   .group = group};
+    QL_TRY(ql_engine_create(&s->engine, kind, &setup));
     ql_engine_state state = {QL_FLOAT32, golden->parameters, s->zeros, s->zeros};
     return kind->set_state(s->engine, &state);
 }
@@ -233,12 +238,12 @@ static ql_status check_steps(ql_golden_report *report, const ql_golden *golden, 
 }
 
 ql_status ql_golden_check_engine(ql_golden_report *report, const ql_golden *golden, const ql_engine_class *engine,
-                                 const ql_engine_options *options)
+                                 const ql_engine_options *options, ql_comm *group, bool deterministic)
 {
     session s;
     outputs out = {0};
     ql_engine_state state;
-    ql_status status = session_open(&s, golden, engine, options);
+    ql_status status = session_open(&s, golden, engine, options, group, deterministic);
     if (status == QL_OK) status = outputs_take(&out, golden);
     if (status == QL_OK) {
         status = engine->state(s.engine, &state);
@@ -350,7 +355,7 @@ ql_status ql_golden_check_differences(ql_golden_report *report, const ql_golden 
     session s;
     outputs out = {0};
     ql_engine_options options = {.name = "ref"};
-    ql_status status = session_open(&s, golden, &ql_engine_ref, &options);
+    ql_status status = session_open(&s, golden, &ql_engine_ref, &options, NULL, true);
     if (status == QL_OK) status = outputs_take(&out, golden);
     if (status == QL_OK) {
         int64_t faces = golden->mesh.face_count;

@@ -2,6 +2,7 @@
 #ifndef QL_GOLDEN_CHECK_H
 #define QL_GOLDEN_CHECK_H
 
+#include "comm/comm.h"
 #include "golden/golden_file.h"
 
 typedef struct ql_golden_line {
@@ -20,9 +21,10 @@ typedef struct ql_golden_report {
 /* Adds the lines of the tables built from mesh/ by our own code. */
 ql_status ql_golden_check_tables(ql_golden_report *report, const ql_golden *golden);
 
-/* Adds the lines of an engine fed with the stored tables, parameters and points: outputs, loss terms, gradient, two Adam steps. */
+/* Adds the lines of an engine fed with the stored tables, parameters and points: outputs, loss terms, gradient, two Adam steps.
+ * Collective over `group` (NULL: alone). */
 ql_status ql_golden_check_engine(ql_golden_report *report, const ql_golden *golden, const ql_engine_class *engine,
-                                 const ql_engine_options *options);
+                                 const ql_engine_options *options, ql_comm *group, bool deterministic);
 
 /* Adds lines that compare derivatives with central differences (engine ref): gradient and Hessian of the distance field,
  * parameter gradient along random directions. */

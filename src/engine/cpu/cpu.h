@@ -1,9 +1,9 @@
 /* Engine cpu: float32 on the cores of one rank (private to src/engine/cpu).
  *
  * Faces and off-surface points are split into shards of fixed boundaries; a shard has its own gradient array, and the
- * arrays are summed in the order of the shards. With train.deterministic the number of shards depends on the mesh alone,
- * so the bytes of a result do not depend on the number of threads; without it there are as many shards as threads. In
- * either case the same run gives the same bytes again.
+ * arrays are summed as a fixed tree (engine/reduce.h). With train.deterministic the number of shards depends on the mesh
+ * alone, so the bytes of a result depend neither on the number of threads nor on that of the ranks that share the mesh;
+ * without it there are as many shards as threads. In either case the same run gives the same bytes again.
  * A shard is worked through in chunks that stay in cache. All memory comes from one arena.
  */
 #ifndef QL_ENGINE_CPU_CPU_H
@@ -12,6 +12,7 @@
 #include "engine/cpu/isa.h"
 #include "engine/cpu/team.h"
 #include "engine/engine.h"
+#include "engine/reduce.h"
 
 #include "base/memory.h"
 
@@ -19,7 +20,7 @@
 
 enum {
     QL_CPU_SHARDS_LEAST = 8,
-    QL_CPU_SHARDS_MOST = 64,
+    QL_CPU_SHARDS_MOST = 64,      /* powers of two, so that groups of such sizes send one array per rank */
     QL_CPU_FACES_PER_SHARD = 500, /* more shards only where a shard's work outweighs the sum of its gradient */
     QL_CPU_ANGLE_ROWS = 96,       /* rows of a chunk at most: angle network, surface and off-surface points */
     QL_CPU_SURFACE_ROWS = 24,
@@ -35,6 +36,7 @@ typedef enum ql_cpu_stage {
     QL_CPU_ANGLE_BACKWARD,
     QL_CPU_SUM,
     QL_CPU_APPLY,
+    QL_CPU_SHARE, /* the other ranks of the group: sending, combining, waiting for them */
     QL_CPU_WAIT,
     QL_CPU_STAGES
 } ql_cpu_stage;
@@ -50,8 +52,8 @@ typedef struct ql_cpu_member {
 
 typedef struct ql_cpu_split { /* n elements over shards and chunks */
     int64_t count;
-    int32_t shards, chunks; /* chunks per shard */
-    int32_t rows;           /* of the largest chunk */
+    int32_t shards, first, chunks; /* shards in all, the first that is ours, chunks per shard */
+    int32_t rows;                  /* of the largest chunk */
 } ql_cpu_split;
 
 typedef struct ql_cpu {
@@ -66,8 +68,11 @@ typedef struct ql_cpu {
     ql_arena arena;
 
     float *parameters, *moment1, *moment2;
-    float **shard_gradient; /* [0] is the gradient of the step */
+    ql_reduce reduce;
+    float **shard_gradient; /* of our shards, at least one; [0] is the gradient of the step in the end */
     double (*shard_terms)[QL_LOSS_COUNT];
+    ql_status status; /* of what went on between the ranks, and its error's text */
+    char status_text[512];
     float *points, *normals, *u, *v; /* F x 3 */
     float *input;                    /* F x QL_INPUT_LD: p, n, u, v */
     float *theta, *theta_adjoint;    /* F */
@@ -92,18 +97,20 @@ ql_status ql_cpu_plan(ql_cpu *cpu, const ql_engine_setup *setup, size_t *bytes);
 bool ql_cpu_take(ql_cpu *cpu, ql_arena *arena);
 void ql_cpu_release(ql_cpu *cpu); /* NULL-safe */
 
-/* First element of a chunk; chunk = split->chunks gives the end of the shard. */
+/* First element of a chunk of one of our shards; chunk = split->chunks gives the end of the shard. */
 static inline int64_t ql_cpu_begin(const ql_cpu_split *split, int32_t shard, int32_t chunk)
 {
-    int64_t begin = split->count * shard / split->shards, end = split->count * (shard + 1) / split->shards;
+    const int64_t s = split->first + shard;
+    int64_t begin = split->count * s / split->shards, end = split->count * (s + 1) / split->shards;
     return begin + (end - begin) * chunk / split->chunks;
 }
 
 /* cpu_step.c */
-void ql_cpu_evaluate(ql_cpu *cpu, int64_t step, const ql_loss_weights *weights, double terms[QL_LOSS_COUNT]);
+ql_status ql_cpu_evaluate(ql_cpu *cpu, int64_t step, const ql_loss_weights *weights, double terms[QL_LOSS_COUNT]);
 double ql_cpu_apply(ql_cpu *cpu, int64_t step);
-void ql_cpu_theta(ql_cpu *cpu, double *theta);
-void ql_cpu_field(ql_cpu *cpu, const double *points, int64_t count, double *value, double *gradient, double *hessian);
+ql_status ql_cpu_theta(ql_cpu *cpu, double *theta);
+ql_status ql_cpu_field(ql_cpu *cpu, const double *points, int64_t count, double *value, double *gradient,
+                       double *hessian);
 
 /* cpu_pack.c: member's part of refreshing the packed weights; `drop` factors are in cpu->angle. */
 void ql_cpu_pack(ql_cpu *cpu, int member);

@@ -47,8 +47,8 @@ static void copy_tables(ql_cpu *cpu)
 static void name_stages(ql_cpu *cpu)
 {
     static const char *const names[QL_CPU_STAGES] = {
-        "pack",  "angle forward", "surface points", "off-surface points", "smooth", "angle backward", "sum",
-        "apply", "wait"};
+        "pack",  "angle forward", "surface points", "off-surface points", "smooth", "angle backward", "sum", "apply",
+        "group", "wait"};
     memcpy(cpu->stage_names, names, sizeof names);
 }
 
@@ -65,8 +65,8 @@ static ql_status start(ql_cpu *cpu, const ql_engine_setup *setup)
     if (strcmp(cpu->isa->name, ql_cpu_isa_widest()) != 0)
         QL_WARNING("engine cpu uses its %s kernels because QL_CPU_ISA asks for them; this processor runs %s",
                    cpu->isa->name, ql_cpu_isa_widest());
-    QL_DEBUG("engine cpu: %s, %d threads, %d shards, %zu MB, activations %s", cpu->isa->name, cpu->members,
-             cpu->angle_split.shards, bytes >> 20, cpu->keep ? "kept" : "computed twice");
+    QL_DEBUG("engine cpu: %s, %d threads, %d of %d shards, %zu MB, activations %s", cpu->isa->name, cpu->members,
+             cpu->reduce.count, cpu->reduce.shards, bytes >> 20, cpu->keep ? "kept" : "computed twice");
     return QL_OK;
 }
 
@@ -89,8 +89,7 @@ static ql_status cpu_create(ql_engine **engine, const ql_engine_setup *setup)
 static ql_status cpu_evaluate(ql_engine *engine, int64_t step, const ql_loss_weights *weights,
                               double terms[QL_LOSS_COUNT])
 {
-    ql_cpu_evaluate((ql_cpu *)engine, step, weights, terms);
-    return QL_OK;
+    return ql_cpu_evaluate((ql_cpu *)engine, step, weights, terms);
 }
 
 static ql_status cpu_apply(ql_engine *engine, int64_t step, double *norm)
@@ -106,17 +105,12 @@ static ql_status cpu_gradient(ql_engine *engine, double *gradient)
     return QL_OK;
 }
 
-static ql_status cpu_theta(ql_engine *engine, double *theta)
-{
-    ql_cpu_theta((ql_cpu *)engine, theta);
-    return QL_OK;
-}
+static ql_status cpu_theta(ql_engine *engine, double *theta) { return ql_cpu_theta((ql_cpu *)engine, theta); }
 
 static ql_status cpu_field(ql_engine *engine, const double *points, int64_t count, double *value, double *gradient,
                            double *hessian)
 {
-    ql_cpu_field((ql_cpu *)engine, points, count, value, gradient, hessian);
-    return QL_OK;
+    return ql_cpu_field((ql_cpu *)engine, points, count, value, gradient, hessian);
 }
 
 static ql_status cpu_state(ql_engine *engine, ql_engine_state *state)
@@ -168,4 +162,5 @@ const ql_engine_class ql_engine_cpu = {
     .set_state = cpu_set_state,
     .flop = cpu_flop,
     .stages = cpu_stages,
+    .groups = true,
 };

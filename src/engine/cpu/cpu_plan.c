@@ -5,22 +5,42 @@
 
 /* ---- how the work is split ---- */
 
-static ql_cpu_split split_of(int64_t count, int32_t shards, int32_t most_rows)
+static ql_cpu_split split_of(const ql_cpu *cpu, int64_t count, int32_t most_rows)
 {
-    ql_cpu_split split = {.count = count, .shards = shards};
-    int64_t most = (count + shards - 1) / shards;
+    const ql_reduce *reduce = &cpu->reduce;
+    ql_cpu_split split = {.count = count, .shards = reduce->shards, .first = reduce->first};
+    int64_t most = (count + split.shards - 1) / split.shards;
     split.chunks = (int32_t)((most + most_rows - 1) / most_rows);
     if (split.chunks < 1) split.chunks = 1;
     split.rows = (int32_t)((most + split.chunks - 1) / split.chunks) + 1;
     return split;
 }
 
-static int32_t shard_count(const ql_cpu *cpu)
+/* Shards of a mesh for the same bytes everywhere. */
+static int32_t fixed_shards(int32_t faces)
 {
-    if (!cpu->setup.train->deterministic) return cpu->members;
-    int32_t wanted = cpu->setup.tables->face_count / QL_CPU_FACES_PER_SHARD / 8 * 8;
-    if (wanted < QL_CPU_SHARDS_LEAST) return QL_CPU_SHARDS_LEAST;
-    return wanted < QL_CPU_SHARDS_MOST ? wanted : QL_CPU_SHARDS_MOST;
+    int32_t shards = QL_CPU_SHARDS_LEAST;
+    while (shards < QL_CPU_SHARDS_MOST && 2 * shards <= faces / QL_CPU_FACES_PER_SHARD) shards *= 2;
+    return shards;
+}
+
+static ql_status split_work(ql_cpu *cpu)
+{
+    /* the SDF network's gradient is complete last */
+    static const int64_t border[] = {0, QL_SDF_PARAMETER_COUNT, QL_PARAMETER_COUNT};
+    const ql_engine_setup *setup = &cpu->setup;
+    const int32_t faces = setup->tables->face_count;
+    const ql_reduce_setup reduce = {.group = setup->group,
+                                    .number = QL_NUMBER_FLOAT32,
+                                    .fixed_shards = setup->train->deterministic ? fixed_shards(faces) : 0,
+                                    .own_shards = cpu->members,
+                                    .border = border,
+                                    .buckets = 2};
+    QL_TRY(ql_reduce_create(&cpu->reduce, &reduce));
+    cpu->angle_split = split_of(cpu, faces, QL_CPU_ANGLE_ROWS);
+    cpu->surface_split = split_of(cpu, faces, QL_CPU_SURFACE_ROWS);
+    cpu->off_split = split_of(cpu, setup->train->off_points, QL_CPU_OFF_ROWS);
+    return QL_OK;
 }
 
 /* ---- where a chunk's activations are kept ---- */
@@ -186,8 +206,8 @@ static void take_members(ql_cpu *cpu, ql_arena *arena, bool *complete)
 {
     for (int m = 0; m < cpu->members; ++m) {
         ql_cpu_member *member = &cpu->member[m];
-        take_sdf_work(&member->surface, cpu->surface_split.rows, true, arena, complete);
-        take_sdf_work(&member->off, cpu->off_split.rows, false, arena, complete);
+        take_sdf_work(&member->surface, QL_CPU_SURFACE_ROWS + 1, true, arena, complete);
+        take_sdf_work(&member->off, QL_CPU_OFF_ROWS + 1, false, arena, complete);
         take_angle_work(&member->angle, cpu->angle_split.rows, arena, complete);
         if (!cpu->keep) member->record = take(arena, 1, record_size(cpu), complete);
     }
@@ -196,11 +216,13 @@ static void take_members(ql_cpu *cpu, ql_arena *arena, bool *complete)
 bool ql_cpu_take(ql_cpu *cpu, ql_arena *arena)
 {
     bool complete = true;
-    const size_t faces = (size_t)cpu->setup.tables->face_count, shards = (size_t)cpu->angle_split.shards;
+    const size_t faces = (size_t)cpu->setup.tables->face_count, shards = (size_t)cpu->reduce.count;
     cpu->parameters = take(arena, 1, QL_PARAMETER_COUNT, &complete);
     cpu->moment1 = take(arena, 1, QL_PARAMETER_COUNT, &complete);
     cpu->moment2 = take(arena, 1, QL_PARAMETER_COUNT, &complete);
-    for (size_t s = 0; s < shards; ++s) cpu->shard_gradient[s] = take(arena, 1, QL_PARAMETER_COUNT, &complete);
+    for (size_t s = 0; s == 0 || s < shards; ++s)
+        cpu->shard_gradient[s] = take(arena, 1, QL_PARAMETER_COUNT, &complete);
+    complete &= ql_reduce_take(&cpu->reduce, arena);
     float **vectors[] = {&cpu->points, &cpu->normals, &cpu->u, &cpu->v};
     for (int k = 0; k < 4; ++k) *vectors[k] = take(arena, faces, 3, &complete);
     cpu->input = take(arena, faces, QL_INPUT_LD, &complete);
@@ -252,14 +274,11 @@ ql_status ql_cpu_plan(ql_cpu *cpu, const ql_engine_setup *setup, size_t *bytes)
     cpu->layout = ql_layout_get();
     cpu->isa = ql_cpu_isa_find();
     cpu->members = setup->engine->threads > 0 ? (int)setup->engine->threads : ql_team_cores();
-    const int32_t shards = shard_count(cpu), faces = setup->tables->face_count;
-    cpu->angle_split = split_of(faces, shards, QL_CPU_ANGLE_ROWS);
-    cpu->surface_split = split_of(faces, shards, QL_CPU_SURFACE_ROWS);
-    cpu->off_split = split_of(setup->train->off_points, shards, QL_CPU_OFF_ROWS);
+    QL_TRY(split_work(cpu));
     place_activations(&cpu->slots);
     QL_TRY(QL_TAKE(cpu->member, cpu->members));
-    QL_TRY(QL_TAKE(cpu->shard_gradient, shards));
-    QL_TRY(QL_TAKE(cpu->shard_terms, shards));
+    QL_TRY(QL_TAKE(cpu->shard_gradient, cpu->reduce.count + 1));
+    QL_TRY(QL_TAKE(cpu->shard_terms, cpu->reduce.count));
     return choose_memory(cpu, bytes);
 }
 
@@ -268,6 +287,7 @@ void ql_cpu_release(ql_cpu *cpu)
     if (cpu == NULL) return;
     ql_team_destroy(cpu->team);
     ql_arena_destroy(&cpu->arena);
+    ql_reduce_destroy(&cpu->reduce);
     ql_free(cpu->member);
     ql_free(cpu->shard_gradient);
     ql_free(cpu->shard_terms);

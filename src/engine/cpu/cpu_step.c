@@ -1,9 +1,12 @@
 /* One step of engine cpu (see cpu.h and the order in engine.h):
  *
- *     pack | angle network forward | per shard: surface points, off-surface points, smoothness, angle network backward | sum
+ *     pack | angle network forward | per shard: surface points, smoothness, angle network backward, off-surface points | sum
  *
  * with a barrier at each bar. Forward has no sums over faces, so its chunks go to whoever is free; shards do as well, since
  * a shard's sums are its own.
+ *
+ * In a group member 0 talks to the other ranks: the angles of all faces are gathered after the forward pass; the angle
+ * network's gradient, nearly all of it, travels while the off-surface points are computed, the SDF network's at the end.
  */
 #include "engine/cpu/cpu.h"
 
@@ -54,6 +57,23 @@ static int next_piece(ql_cpu *cpu, int count)
 {
     int piece = atomic_fetch_add(&cpu->next, 1);
     return piece < count ? piece : -1;
+}
+
+/* ---- group ---- */
+
+enum { SDF, ANGLE }; /* buckets */
+
+/* Member 0 only. What goes wrong between the ranks ends the step, but not before all members have met at its end. */
+static void note(ql_cpu *cpu, ql_status status)
+{
+    if (status == QL_OK || cpu->status != QL_OK) return;
+    cpu->status = status;
+    (void)snprintf(cpu->status_text, sizeof cpu->status_text, "%s", ql_error_text());
+}
+
+static ql_status noted(const ql_cpu *cpu)
+{
+    return cpu->status == QL_OK ? QL_OK : ql_error_set(cpu->status, __FILE__, __LINE__, "%s", cpu->status_text);
 }
 
 /* ---- SDF network ---- */
@@ -159,6 +179,7 @@ static void off_shard(ql_cpu *cpu, ql_cpu_member *self, int shard)
     ql_sdf_work *work = &self->off;
     float *gradient = cpu->shard_gradient[shard];
     for (int chunk = 0; chunk < cpu->off_split.chunks; ++chunk) {
+        if (self == cpu->member) note(cpu, ql_reduce_poke(&cpu->reduce, ANGLE));
         const int64_t begin = ql_cpu_begin(&cpu->off_split, shard, chunk);
         work->rows = (int32_t)(ql_cpu_begin(&cpu->off_split, shard, chunk + 1) - begin);
         if (work->rows == 0) continue;
@@ -218,7 +239,7 @@ static void angle_forward_chunk(ql_cpu *cpu, ql_cpu_member *self, int shard, int
 static void angle_forward(ql_cpu *cpu, ql_cpu_member *self)
 {
     const int chunks = cpu->angle_split.chunks;
-    for (int k; (k = next_piece(cpu, cpu->angle_split.shards * chunks)) >= 0;)
+    for (int k; (k = next_piece(cpu, cpu->reduce.count * chunks)) >= 0;)
         angle_forward_chunk(cpu, self, k / chunks, k % chunks);
     lap(self, QL_CPU_ANGLE_FORWARD);
 }
@@ -241,14 +262,22 @@ static void angle_backward_shard(ql_cpu *cpu, ql_cpu_member *self, int shard)
 
 /* ---- the step ---- */
 
-static void shard_work(ql_cpu *cpu, ql_cpu_member *self, int shard)
+/* What fills the angle network's part of a shard's gradient, and the rest. */
+static void face_work(ql_cpu *cpu, ql_cpu_member *self, int shard)
 {
     memset(cpu->shard_gradient[shard], 0, QL_PARAMETER_COUNT * sizeof(float));
     memset(cpu->shard_terms[shard], 0, sizeof cpu->shard_terms[shard]);
     surface_shard(cpu, self, shard);
-    off_shard(cpu, self, shard);
     smooth_shard(cpu, self, shard);
     angle_backward_shard(cpu, self, shard);
+}
+
+static void work_alone(ql_cpu *cpu, ql_cpu_member *self)
+{
+    for (int shard; (shard = next_piece(cpu, cpu->reduce.count)) >= 0;) {
+        face_work(cpu, self, shard);
+        off_shard(cpu, self, shard);
+    }
 }
 
 /* Member's part of the flat array, the same for every step. */
@@ -262,10 +291,51 @@ static int64_t part_end(const ql_cpu *cpu, int member)
     return member + 1 == cpu->members ? QL_PARAMETER_COUNT : part_begin(cpu, member + 1);
 }
 
+/* Member's part of the sum over our shards. */
+static void sum_bucket(ql_cpu *cpu, int member, int bucket)
+{
+    const int64_t begin = cpu->reduce.bucket[bucket].begin, count = cpu->reduce.bucket[bucket].end - begin;
+    ql_reduce_fill(&cpu->reduce, bucket, (const void *const *)cpu->shard_gradient, cpu->shard_gradient[0],
+                   begin + count * member / cpu->members / 64 * 64,
+                   member + 1 == cpu->members ? begin + count : begin + count * (member + 1) / cpu->members / 64 * 64);
+    lap(&cpu->member[member], QL_CPU_SUM);
+}
+
+/* The last part of a step in a group; the order is the same on all ranks. */
+static ql_status end_together(ql_cpu *cpu)
+{
+    ql_reduce *reduce = &cpu->reduce;
+    QL_TRY(ql_reduce_begin(reduce, SDF));
+    QL_TRY(ql_reduce_terms_begin(reduce, (const double(*)[QL_LOSS_COUNT])cpu->shard_terms, cpu->base.vote));
+    QL_TRY(ql_reduce_turn(reduce, ANGLE, cpu->shard_gradient[0]));
+    QL_TRY(ql_reduce_turn(reduce, SDF, cpu->shard_gradient[0]));
+    QL_TRY(ql_reduce_finish(reduce, ANGLE));
+    return ql_reduce_finish(reduce, SDF);
+}
+
+static void work_together(ql_cpu *cpu, ql_cpu_member *self, int member)
+{
+    for (int shard; (shard = next_piece(cpu, cpu->reduce.count)) >= 0;) face_work(cpu, self, shard);
+    meet(cpu, member);
+    sum_bucket(cpu, member, ANGLE);
+    meet(cpu, member);
+    if (member == 0) note(cpu, ql_reduce_begin(&cpu->reduce, ANGLE));
+    lap(self, QL_CPU_SHARE);
+    for (int shard; (shard = next_piece(cpu, cpu->reduce.count)) >= 0;) off_shard(cpu, self, shard);
+}
+
+static ql_status gather_theta(ql_cpu *cpu)
+{
+    for (int rank = 0; rank <= cpu->reduce.ranks; ++rank)
+        cpu->reduce.border[rank] = ql_reduce_begin_of(&cpu->reduce, rank, cpu->angle_split.count);
+    return ql_reduce_gather(&cpu->reduce, cpu->theta, 1, QL_NUMBER_FLOAT32);
+}
+
 static void evaluate_member(void *context, int member)
 {
     ql_cpu *cpu = context;
     ql_cpu_member *self = &cpu->member[member];
+    const bool alone = cpu->reduce.group == NULL;
     begin_laps(self);
     self->surface.flop = self->off.flop = self->angle.flop = 0;
     ql_cpu_pack(cpu, member);
@@ -273,28 +343,40 @@ static void evaluate_member(void *context, int member)
     meet(cpu, member);
     angle_forward(cpu, self);
     meet(cpu, member);
-    for (int shard; (shard = next_piece(cpu, cpu->angle_split.shards)) >= 0;) shard_work(cpu, self, shard);
+    if (!alone) {
+        if (member == 0) note(cpu, gather_theta(cpu));
+        lap(self, QL_CPU_SHARE);
+        meet(cpu, member);
+        work_together(cpu, self, member);
+    } else {
+        work_alone(cpu, self);
+    }
     meet(cpu, member);
-    cpu->isa->sum_arrays(cpu->shard_gradient[0], (const float *const *)(cpu->shard_gradient + 1),
-                         cpu->angle_split.shards - 1, part_begin(cpu, member), part_end(cpu, member));
-    lap(self, QL_CPU_SUM);
+    if (alone) sum_bucket(cpu, member, ANGLE);
+    sum_bucket(cpu, member, SDF);
     meet(cpu, member);
+    if (!alone) {
+        if (member == 0) note(cpu, end_together(cpu));
+        lap(self, QL_CPU_SHARE);
+        meet(cpu, member);
+    }
     ql_cpu_finish_gradient(cpu, member);
     lap(self, QL_CPU_SUM);
     end_laps(self);
 }
 
-static void sum_terms(ql_cpu *cpu, double terms[QL_LOSS_COUNT])
+static ql_status sum_terms(ql_cpu *cpu, double terms[QL_LOSS_COUNT])
 {
     const double faces = (double)cpu->surface_split.count, off = (double)cpu->off_split.count;
-    memset(terms, 0, QL_LOSS_COUNT * sizeof *terms);
-    for (int s = 0; s < cpu->angle_split.shards; ++s)
-        for (int term = 0; term < QL_LOSS_COUNT; ++term) terms[term] += cpu->shard_terms[s][term];
+    if (cpu->reduce.group == NULL)
+        QL_TRY(ql_reduce_terms_begin(&cpu->reduce, (const double(*)[QL_LOSS_COUNT])cpu->shard_terms, cpu->base.vote));
+    QL_TRY(ql_reduce_terms_finish(&cpu->reduce, terms, &cpu->base.vote));
     terms[QL_LOSS_SDF] /= faces;
     terms[QL_LOSS_NORMAL] /= faces;
     terms[QL_LOSS_OFF] /= off;
     terms[QL_LOSS_EIKONAL] /= faces + off;
     terms[QL_LOSS_TOTAL] = ql_loss_total(cpu->weights, terms);
+    return QL_OK;
 }
 
 static void set_drop(ql_cpu *cpu, bool train)
@@ -305,16 +387,17 @@ static void set_drop(ql_cpu *cpu, bool train)
             random ? ql_sample_drop(cpu->setup.key, cpu->step, (uint32_t)b, cpu->layout->block[b].drop_rate) : 1.0;
 }
 
-void ql_cpu_evaluate(ql_cpu *cpu, int64_t step, const ql_loss_weights *weights, double terms[QL_LOSS_COUNT])
+ql_status ql_cpu_evaluate(ql_cpu *cpu, int64_t step, const ql_loss_weights *weights, double terms[QL_LOSS_COUNT])
 {
     cpu->step = (uint32_t)step;
     cpu->weights = weights;
     set_drop(cpu, true);
     ql_team_run(cpu->team, evaluate_member, cpu);
-    sum_terms(cpu, terms);
     cpu->flop = 0;
     for (int m = 0; m < cpu->members; ++m)
         cpu->flop += cpu->member[m].surface.flop + cpu->member[m].off.flop + cpu->member[m].angle.flop;
+    QL_TRY(noted(cpu));
+    return sum_terms(cpu, terms);
 }
 
 /* ---- Adam ---- */
@@ -368,12 +451,14 @@ static void theta_member(void *context, int member)
     end_laps(&cpu->member[member]);
 }
 
-void ql_cpu_theta(ql_cpu *cpu, double *theta)
+ql_status ql_cpu_theta(ql_cpu *cpu, double *theta)
 {
     set_drop(cpu, false);
     atomic_store(&cpu->next, 0);
     ql_team_run(cpu->team, theta_member, cpu);
+    QL_TRY(gather_theta(cpu));
     for (int32_t i = 0; i < cpu->setup.tables->face_count; ++i) theta[i] = (double)cpu->theta[i];
+    return QL_OK;
 }
 
 typedef struct field_context {
@@ -381,6 +466,8 @@ typedef struct field_context {
     const double *points;
     int64_t count;
     double *value, *gradient, *hessian;
+    int32_t rows; /* of a piece; the same pieces on any number of ranks */
+    int64_t first, pieces;
 } field_context;
 
 static void copy_out(double *to, const float *from, int64_t begin, int32_t rows, int32_t columns)
@@ -397,9 +484,9 @@ static void field_member(void *context, int member)
     begin_laps(&cpu->member[member]);
     ql_cpu_pack(cpu, member);
     meet(cpu, member);
-    for (int64_t k; (k = next_piece(cpu, (int)((field->count + work->capacity - 1) / work->capacity))) >= 0;) {
-        const int64_t begin = k * work->capacity, left = field->count - begin;
-        work->rows = left < work->capacity ? (int32_t)left : work->capacity;
+    for (int64_t k; (k = next_piece(cpu, (int)field->pieces)) >= 0;) {
+        const int64_t begin = (field->first + k) * field->rows, left = field->count - begin;
+        work->rows = left < field->rows ? (int32_t)left : field->rows;
         for (int32_t p = 0; p < work->rows; ++p) place_point(work->point + 3 * p, field->points + 3 * (begin + p));
         cpu->isa->sdf_forward(&cpu->sdf, work);
         copy_out(field->value, work->value, begin, work->rows, 1);
@@ -409,9 +496,25 @@ static void field_member(void *context, int member)
     end_laps(&cpu->member[member]);
 }
 
-void ql_cpu_field(ql_cpu *cpu, const double *points, int64_t count, double *value, double *gradient, double *hessian)
+ql_status ql_cpu_field(ql_cpu *cpu, const double *points, int64_t count, double *value, double *gradient,
+                       double *hessian)
 {
-    field_context context = {cpu, points, count, value, gradient, hessian};
+    ql_reduce *reduce = &cpu->reduce;
+    field_context context = {.cpu = cpu, .points = points, .count = count};
+    context.value = value;
+    context.gradient = gradient;
+    context.hessian = hessian;
+    context.rows = hessian != NULL ? QL_CPU_SURFACE_ROWS : QL_CPU_OFF_ROWS;
+    const int64_t pieces = (count + context.rows - 1) / context.rows;
+    context.first = pieces * reduce->rank / reduce->ranks;
+    context.pieces = pieces * (reduce->rank + 1) / reduce->ranks - context.first;
     set_drop(cpu, false);
     ql_team_run(cpu->team, field_member, &context);
+    for (int rank = 0; rank <= reduce->ranks; ++rank) {
+        const int64_t begin = pieces * rank / reduce->ranks * context.rows;
+        reduce->border[rank] = begin < count ? begin : count;
+    }
+    QL_TRY(ql_reduce_gather(reduce, value, 1, QL_NUMBER_FLOAT64));
+    QL_TRY(ql_reduce_gather(reduce, gradient, 3, QL_NUMBER_FLOAT64));
+    return ql_reduce_gather(reduce, hessian, 6, QL_NUMBER_FLOAT64);
 }

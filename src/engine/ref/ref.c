@@ -19,24 +19,13 @@ static int take_all(ql_ref *ref, ql_arena *arena)
         complete &= (*flat[k] = ql_arena_take(arena, QL_PARAMETER_COUNT, sizeof(double))) != NULL;
     complete &= (ref->theta = ql_arena_take(arena, faces, sizeof(double))) != NULL;
     complete &= (ref->theta_adjoint = ql_arena_take(arena, faces, sizeof(double))) != NULL;
-    for (int s = 0; s < QL_REF_SHARDS; ++s) {
+    complete &= (ref->gradient = ql_arena_take(arena, QL_PARAMETER_COUNT, sizeof(double))) != NULL;
+    complete &= ql_reduce_take(&ref->reduce, arena);
+    for (int s = 0; s < ref->reduce.count; ++s) {
         complete &= (ref->shard_gradient[s] = ql_arena_take(arena, QL_PARAMETER_COUNT, sizeof(double))) != NULL;
         complete &= ql_ref_sdf_take(&ref->sdf[s], arena) & ql_ref_angle_take(&ref->angle[s], ref->layout, arena);
     }
     return complete;
-}
-
-static ql_status ref_memory(const ql_engine_setup *setup, int64_t *bytes)
-{
-    ql_ref *ref;
-    QL_TRY(QL_TAKE(ref, 1));
-    ref->setup = *setup;
-    ref->layout = ql_layout_get();
-    ql_arena measuring = ql_arena_measuring();
-    (void)take_all(ref, &measuring);
-    *bytes = (int64_t)measuring.used;
-    ql_free(ref);
-    return QL_OK;
 }
 
 static void ref_destroy(ql_engine *engine)
@@ -44,7 +33,43 @@ static void ref_destroy(ql_engine *engine)
     if (engine == NULL) return;
     ql_ref *ref = (ql_ref *)engine;
     ql_arena_destroy(&ref->arena);
+    ql_reduce_destroy(&ref->reduce);
     ql_free(ref);
+}
+
+/* Everything but the memory, and how much of that. */
+static ql_status plan(ql_ref **out, const ql_engine_setup *setup, int64_t *bytes)
+{
+    static const int64_t border[] = {0, QL_PARAMETER_COUNT};
+    const ql_reduce_setup reduce = {.group = setup->group,
+                                    .number = QL_NUMBER_FLOAT64,
+                                    .fixed_shards = QL_REF_SHARDS,
+                                    .border = border,
+                                    .buckets = 1};
+    ql_ref *ref;
+    QL_TRY(QL_TAKE(ref, 1));
+    ref->base.kind = &ql_engine_ref;
+    ref->setup = *setup;
+    ref->layout = ql_layout_get();
+    ref->threads = setup->engine->threads > 0 ? (int)setup->engine->threads : omp_get_max_threads();
+    ql_status status = ql_reduce_create(&ref->reduce, &reduce);
+    if (status != QL_OK) {
+        ref_destroy(&ref->base);
+        return status;
+    }
+    ql_arena measuring = ql_arena_measuring();
+    (void)take_all(ref, &measuring);
+    *bytes = (int64_t)measuring.used;
+    *out = ref;
+    return QL_OK;
+}
+
+static ql_status ref_memory(const ql_engine_setup *setup, int64_t *bytes)
+{
+    ql_ref *ref;
+    QL_TRY(plan(&ref, setup, bytes));
+    ref_destroy(&ref->base);
+    return QL_OK;
 }
 
 static ql_status ref_create(ql_engine **engine, const ql_engine_setup *setup)
@@ -54,12 +79,7 @@ static ql_status ref_create(ql_engine **engine, const ql_engine_setup *setup)
     *engine = NULL;
     if (setup->engine->precision != QL_PRECISION_FP32 && setup->engine->precision != QL_PRECISION_FP64)
         return QL_FAIL(CONFIG, "engine ref computes in double; engine.precision must be fp32 or fp64");
-    QL_TRY(ref_memory(setup, &bytes));
-    QL_TRY(QL_TAKE(ref, 1));
-    ref->base.kind = &ql_engine_ref;
-    ref->setup = *setup;
-    ref->layout = ql_layout_get();
-    ref->threads = setup->engine->threads > 0 ? (int)setup->engine->threads : omp_get_max_threads();
+    QL_TRY(plan(&ref, setup, &bytes));
     ql_status status = ql_arena_create(&ref->arena, (size_t)bytes);
     if (status == QL_OK && !take_all(ref, &ref->arena)) status = QL_FAIL(INTERNAL, "engine ref: arena too small");
     if (status != QL_OK) {
@@ -104,7 +124,7 @@ static ql_status ref_set_state(ql_engine *engine, const ql_engine_state *state)
 
 static ql_status ref_gradient(ql_engine *engine, double *gradient)
 {
-    memcpy(gradient, ((ql_ref *)engine)->shard_gradient[0], QL_PARAMETER_COUNT * sizeof *gradient);
+    memcpy(gradient, ((ql_ref *)engine)->gradient, QL_PARAMETER_COUNT * sizeof *gradient);
     return QL_OK;
 }
 
@@ -115,18 +135,17 @@ typedef struct step_context {
     uint32_t step;
     const ql_loss_weights *weights;
     const double *drop;
-    double terms[QL_REF_SHARDS][QL_LOSS_COUNT];
 } step_context;
 
-/* First element of shard s out of n. */
-static int64_t shard_begin(int64_t n, int s) { return n * s / QL_REF_SHARDS; }
+/* First element of our shard s out of n. */
+static int64_t shard_begin(const ql_ref *ref, int64_t n, int s) { return n * (ref->reduce.first + s) / QL_REF_SHARDS; }
 
 static int block_count(int64_t at, int64_t end) { return (int)(end - at < QL_REF_ROWS ? end - at : QL_REF_ROWS); }
 
 static void angle_forward_shard(ql_ref *ref, int s, const double *drop)
 {
-    int64_t faces = ref->setup.tables->face_count, end = shard_begin(faces, s + 1);
-    for (int64_t at = shard_begin(faces, s); at < end; at += QL_REF_ROWS)
+    int64_t faces = ref->setup.tables->face_count, end = shard_begin(ref, faces, s + 1);
+    for (int64_t at = shard_begin(ref, faces, s); at < end; at += QL_REF_ROWS)
         ql_ref_angle_forward(ref, &ref->angle[s], (int32_t)at, block_count(at, end), drop, ref->theta + at);
 }
 
@@ -136,10 +155,10 @@ static void surface_shard(step_context *context, int s)
     const ql_tables *tables = ref->setup.tables;
     const double *weight = context->weights->weight;
     ql_ref_sdf *sdf = &ref->sdf[s];
-    double *terms = context->terms[s], faces = tables->face_count,
+    double *terms = ref->shard_terms[s], faces = tables->face_count,
            points = faces + (double)ref->setup.train->off_points;
-    int64_t end = shard_begin(tables->face_count, s + 1);
-    for (int64_t at = shard_begin(tables->face_count, s); at < end; at += QL_REF_ROWS) {
+    int64_t end = shard_begin(ref, tables->face_count, s + 1);
+    for (int64_t at = shard_begin(ref, tables->face_count, s); at < end; at += QL_REF_ROWS) {
         int count = block_count(at, end);
         double value[QL_REF_ROWS], gradient[QL_REF_ROWS * 3], hessian[QL_REF_ROWS * 6];
         memcpy(sdf->point, tables->points + 3 * at, (size_t)count * 3 * sizeof(double));
@@ -189,10 +208,10 @@ static void off_shard(step_context *context, int s)
     ql_ref *ref = context->ref;
     const double *weight = context->weights->weight;
     ql_ref_sdf *sdf = &ref->sdf[s];
-    int64_t total = ref->setup.train->off_points, end = shard_begin(total, s + 1);
-    double *terms = context->terms[s], off = (double)total, points = off + ref->setup.tables->face_count;
+    int64_t total = ref->setup.train->off_points, end = shard_begin(ref, total, s + 1);
+    double *terms = ref->shard_terms[s], off = (double)total, points = off + ref->setup.tables->face_count;
     const ql_point_scale scale = {0, weight[QL_LOSS_OFF] / off, weight[QL_LOSS_EIKONAL] / points, 0, 0};
-    for (int64_t at = shard_begin(total, s); at < end; at += QL_REF_ROWS) {
+    for (int64_t at = shard_begin(ref, total, s); at < end; at += QL_REF_ROWS) {
         int count = block_count(at, end);
         double value[QL_REF_ROWS], gradient[QL_REF_ROWS * 3];
         for (int p = 0; p < count; ++p) draw_off_point(ref, context->step, at + p, sdf->point + 3 * p);
@@ -216,7 +235,7 @@ static void smooth_shard(step_context *context, int s)
     ql_ref *ref = context->ref;
     const ql_tables *tables = ref->setup.tables;
     const double *share = ref->setup.shares->smooth, weight = context->weights->weight[QL_LOSS_SMOOTH];
-    for (int64_t i = shard_begin(tables->face_count, s); i < shard_begin(tables->face_count, s + 1); ++i) {
+    for (int64_t i = shard_begin(ref, tables->face_count, s); i < shard_begin(ref, tables->face_count, s + 1); ++i) {
         double sum = 0, slope_sum = 0;
         for (int32_t k = tables->neighbour_ptr[i]; k < tables->neighbour_ptr[i + 1]; ++k) {
             int32_t j = tables->neighbour[k];
@@ -228,7 +247,7 @@ static void smooth_shard(step_context *context, int s)
             sum += ql_point_smooth(cos(delta), sin(delta), &slope);
             slope_sum += (share[i] + share[j]) * slope;
         }
-        context->terms[s][QL_LOSS_SMOOTH] += share[i] * sum;
+        ref->shard_terms[s][QL_LOSS_SMOOTH] += share[i] * sum;
         ref->theta_adjoint[i] -= weight * slope_sum;
     }
 }
@@ -236,8 +255,8 @@ static void smooth_shard(step_context *context, int s)
 static void angle_backward_shard(step_context *context, int s)
 {
     ql_ref *ref = context->ref;
-    int64_t faces = ref->setup.tables->face_count, end = shard_begin(faces, s + 1);
-    for (int64_t at = shard_begin(faces, s); at < end; at += QL_REF_ROWS) {
+    int64_t faces = ref->setup.tables->face_count, end = shard_begin(ref, faces, s + 1);
+    for (int64_t at = shard_begin(ref, faces, s); at < end; at += QL_REF_ROWS) {
         int count = block_count(at, end);
         double theta[QL_REF_ROWS];
         ql_ref_angle_forward(ref, &ref->angle[s], (int32_t)at, count, context->drop, theta);
@@ -254,15 +273,25 @@ static void draw_dropped_blocks(ql_ref *ref, uint32_t step)
                            : 1.0;
 }
 
-static void sum_shards(const step_context *context, double terms[QL_LOSS_COUNT])
+/* Rows that each rank has for its own shards of `count`; afterwards all have all. */
+static ql_status gather(ql_ref *ref, double *array, int64_t count, int width)
 {
-    ql_ref *ref = context->ref;
-    for (int s = 1; s < QL_REF_SHARDS; ++s)
-        for (int i = 0; i < QL_PARAMETER_COUNT; ++i) ref->shard_gradient[0][i] += ref->shard_gradient[s][i];
-    memset(terms, 0, QL_LOSS_COUNT * sizeof *terms);
-    for (int s = 0; s < QL_REF_SHARDS; ++s)
-        for (int term = 0; term < QL_LOSS_COUNT; ++term) terms[term] += context->terms[s][term];
-    terms[QL_LOSS_TOTAL] = ql_loss_total(context->weights, terms);
+    for (int rank = 0; rank <= ref->reduce.ranks; ++rank)
+        ref->reduce.border[rank] = ql_reduce_begin_of(&ref->reduce, rank, count);
+    return ql_reduce_gather(&ref->reduce, array, width, QL_NUMBER_FLOAT64);
+}
+
+static ql_status sum_shards(ql_ref *ref, const ql_loss_weights *weights, double terms[QL_LOSS_COUNT])
+{
+    ql_reduce *reduce = &ref->reduce;
+    QL_TRY(ql_reduce_terms_begin(reduce, (const double(*)[QL_LOSS_COUNT])ref->shard_terms, ref->base.vote));
+    ql_reduce_fill(reduce, 0, (const void *const *)ref->shard_gradient, ref->gradient, 0, QL_PARAMETER_COUNT);
+    QL_TRY(ql_reduce_begin(reduce, 0));
+    QL_TRY(ql_reduce_turn(reduce, 0, ref->gradient));
+    QL_TRY(ql_reduce_finish(reduce, 0));
+    QL_TRY(ql_reduce_terms_finish(reduce, terms, &ref->base.vote));
+    terms[QL_LOSS_TOTAL] = ql_loss_total(weights, terms);
+    return QL_OK;
 }
 
 static ql_status ref_evaluate(ql_engine *engine, int64_t step, const ql_loss_weights *weights,
@@ -271,28 +300,26 @@ static ql_status ref_evaluate(ql_engine *engine, int64_t step, const ql_loss_wei
     ql_ref *ref = (ql_ref *)engine;
     step_context context = {.ref = ref, .step = (uint32_t)step, .weights = weights, .drop = ref->drop};
     draw_dropped_blocks(ref, (uint32_t)step);
-#pragma omp parallel num_threads(ref->threads)
-    {
-#pragma omp for schedule(static)
-        for (int s = 0; s < QL_REF_SHARDS; ++s) angle_forward_shard(ref, s, ref->drop);
-#pragma omp for schedule(static)
-        for (int s = 0; s < QL_REF_SHARDS; ++s) {
-            memset(ref->shard_gradient[s], 0, QL_PARAMETER_COUNT * sizeof(double));
-            surface_shard(&context, s);
-            off_shard(&context, s);
-            smooth_shard(&context, s);
-            angle_backward_shard(&context, s);
-        }
+    memset(ref->shard_terms, 0, sizeof ref->shard_terms);
+#pragma omp parallel for schedule(static) num_threads(ref->threads)
+    for (int s = 0; s < ref->reduce.count; ++s) angle_forward_shard(ref, s, ref->drop);
+    QL_TRY(gather(ref, ref->theta, ref->setup.tables->face_count, 1));
+#pragma omp parallel for schedule(static) num_threads(ref->threads)
+    for (int s = 0; s < ref->reduce.count; ++s) {
+        memset(ref->shard_gradient[s], 0, QL_PARAMETER_COUNT * sizeof(double));
+        surface_shard(&context, s);
+        off_shard(&context, s);
+        smooth_shard(&context, s);
+        angle_backward_shard(&context, s);
     }
-    sum_shards(&context, terms);
-    return QL_OK;
+    return sum_shards(ref, weights, terms);
 }
 
 static ql_status ref_apply(ql_engine *engine, int64_t step, double *norm)
 {
     ql_ref *ref = (ql_ref *)engine;
     const ql_train_options *train = ref->setup.train;
-    const double *gradient = ref->shard_gradient[0];
+    const double *gradient = ref->gradient;
     double squares = 0;
     for (int i = 0; i < QL_PARAMETER_COUNT; ++i) squares += gradient[i] * gradient[i];
     *norm = sqrt(squares);
@@ -309,7 +336,8 @@ static ql_status ref_theta(ql_engine *engine, double *theta)
 {
     ql_ref *ref = (ql_ref *)engine;
 #pragma omp parallel for schedule(static) num_threads(ref->threads)
-    for (int s = 0; s < QL_REF_SHARDS; ++s) angle_forward_shard(ref, s, NULL);
+    for (int s = 0; s < ref->reduce.count; ++s) angle_forward_shard(ref, s, NULL);
+    QL_TRY(gather(ref, ref->theta, ref->setup.tables->face_count, 1));
     memcpy(theta, ref->theta, (size_t)ref->setup.tables->face_count * sizeof *theta);
     return QL_OK;
 }
@@ -318,8 +346,8 @@ static void field_shard(ql_ref *ref, int s, const double *points, int64_t total,
                         double *hessian)
 {
     ql_ref_sdf *sdf = &ref->sdf[s];
-    int64_t end = shard_begin(total, s + 1);
-    for (int64_t at = shard_begin(total, s); at < end; at += QL_REF_ROWS) {
+    int64_t end = shard_begin(ref, total, s + 1);
+    for (int64_t at = shard_begin(ref, total, s); at < end; at += QL_REF_ROWS) {
         int count = block_count(at, end);
         memcpy(sdf->point, points + 3 * at, (size_t)count * 3 * sizeof(double));
         ql_ref_sdf_forward(ref, sdf, count, hessian != NULL);
@@ -334,8 +362,10 @@ static ql_status ref_field(ql_engine *engine, const double *points, int64_t coun
 {
     ql_ref *ref = (ql_ref *)engine;
 #pragma omp parallel for schedule(static) num_threads(ref->threads)
-    for (int s = 0; s < QL_REF_SHARDS; ++s) field_shard(ref, s, points, count, value, gradient, hessian);
-    return QL_OK;
+    for (int s = 0; s < ref->reduce.count; ++s) field_shard(ref, s, points, count, value, gradient, hessian);
+    QL_TRY(gather(ref, value, count, 1));
+    QL_TRY(gather(ref, gradient, count, 3));
+    return gather(ref, hessian, count, 6);
 }
 
 static double ref_flop(const ql_engine *engine)
@@ -359,4 +389,5 @@ const ql_engine_class ql_engine_ref = {
     .state = ref_state,
     .set_state = ref_set_state,
     .flop = ref_flop,
+    .groups = true,
 };

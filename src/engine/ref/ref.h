@@ -1,13 +1,14 @@
 /* Engine ref: plain loops in double, the definition of correct. Private to its own files.
  *
- * Work is cut into QL_REF_SHARDS fixed contiguous parts, each with its own gradient, summed in order: results do not
- * depend on the number of threads.
+ * Work is cut into QL_REF_SHARDS fixed contiguous parts, each with its own gradient, summed as a fixed tree: results depend
+ * neither on the number of threads nor on that of the ranks of a group, of which at most QL_REF_SHARDS have work.
  */
 #ifndef QL_ENGINE_REF_REF_H
 #define QL_ENGINE_REF_REF_H
 
 #include "base/memory.h"
 #include "engine/engine.h"
+#include "engine/reduce.h"
 #include "engine/ref/loops.h"
 #include "model/layout.h"
 
@@ -48,9 +49,12 @@ typedef struct ql_ref {
     ql_arena arena;
     int threads;
     double *parameters, *moment1, *moment2, *transposed; /* transposed: each weight [in x out] at its own offset */
-    double *shard_gradient[QL_REF_SHARDS];               /* the first one holds the sum after evaluate */
+    ql_reduce reduce;
+    double *gradient;                      /* the sum, after evaluate */
+    double *shard_gradient[QL_REF_SHARDS]; /* of our shards */
+    double shard_terms[QL_REF_SHARDS][QL_LOSS_COUNT];
     double *theta, *theta_adjoint;
-    ql_ref_sdf sdf[QL_REF_SHARDS];
+    ql_ref_sdf sdf[QL_REF_SHARDS]; /* of our shards */
     ql_ref_angle angle[QL_REF_SHARDS];
     double drop[QL_BLOCK_COUNT]; /* factor on each block's branch in this step */
 } ql_ref;

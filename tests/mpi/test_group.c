@@ -1,0 +1,236 @@
+/* One mesh over the ranks of a group: the same bytes as a rank alone in deterministic mode, the golden numbers otherwise, and
+ * one answer for all when something fails. */
+#include "support/test.h"
+
+#include "comm/comm.h"
+#include "engine/engine.h"
+#include "golden/golden_check.h"
+#include "mesh/generate.h"
+#include "model/initial.h"
+#include "model/layout.h"
+
+#include <string.h>
+
+static ql_comm *world;
+
+typedef struct fixture {
+    ql_options options;
+    ql_mesh mesh;
+    ql_topology topology;
+    ql_tables tables;
+    ql_loss_shares shares;
+    ql_engine_setup setup;
+    float *parameters, *zeros;
+} fixture;
+
+static void open_fixture(fixture *f, int faces, int64_t off_points)
+{
+    memset(f, 0, sizeof *f);
+    ql_options_init(&f->options);
+    f->options.train.off_points = off_points;
+    f->options.engine.threads = 1 + world->rank % 2; /* not the same everywhere */
+    ASSERT_OK(ql_generate_by_name(&f->mesh, "bracket", faces));
+    ASSERT_OK(ql_topology_build(&f->topology, &f->mesh));
+    ASSERT_OK(ql_tables_build(&f->tables, &f->mesh, &f->topology, 1));
+    ASSERT_OK(ql_loss_shares_build(&f->shares, &f->tables, QL_AVERAGING_FACES, 0, NULL));
+    f->setup = (ql_engine_setup){.tables = &f->tables,
+                                 .shares = &f->shares,
+                                 .train = &f->options.train,
+                                 .engine = &f->options.engine,
+                                 .key = ql_key_make(1, f->mesh.hash),
+                                 .group = world};
+    ASSERT_OK(QL_TAKE(f->parameters, QL_PARAMETER_COUNT));
+    ASSERT_OK(QL_TAKE(f->zeros, QL_PARAMETER_COUNT));
+    ql_initial_parameters(f->setup.key, f->parameters);
+}
+
+static void close_fixture(fixture *f)
+{
+    ql_loss_shares_destroy(&f->shares);
+    ql_tables_destroy(&f->tables);
+    ql_topology_destroy(&f->topology);
+    ql_mesh_destroy(&f->mesh);
+    ql_free(f->parameters);
+    ql_free(f->zeros);
+}
+
+static ql_engine *start(fixture *f, const ql_engine_class *kind, ql_comm *group)
+{
+    ql_engine *engine;
+    f->setup.group = group;
+    ASSERT_OK(ql_engine_create(&engine, kind, &f->setup));
+    ql_engine_state state = {QL_FLOAT32, f->parameters, f->zeros, f->zeros};
+    ASSERT_OK(kind->set_state(engine, &state));
+    return engine;
+}
+
+/* What a training of some steps leaves: terms and norm of each, parameters, angles and the distance field. */
+typedef struct trace {
+    double terms[20][QL_LOSS_COUNT + 1];
+    double *parameters, *theta, *field;
+} trace;
+
+static void train(fixture *f, const ql_engine_class *kind, ql_comm *group, int64_t steps, trace *t)
+{
+    const size_t faces = (size_t)f->mesh.face_count;
+    ql_engine *engine = start(f, kind, group);
+    ql_engine_state state;
+    memset(t, 0, sizeof *t);
+    ASSERT_OK(QL_TAKE(t->parameters, QL_PARAMETER_COUNT));
+    ASSERT_OK(QL_TAKE(t->theta, faces));
+    ASSERT_OK(QL_TAKE(t->field, 7 * faces));
+    for (int64_t step = 0; step < steps; ++step) {
+        ql_loss_weights weights = ql_loss_weights_at(&f->options.train, step);
+        ASSERT_OK(kind->evaluate(engine, step, &weights, t->terms[step]));
+        ASSERT_OK(kind->apply(engine, step, &t->terms[step][QL_LOSS_COUNT]));
+    }
+    ASSERT_OK(kind->theta(engine, t->theta));
+    ASSERT_OK(kind->field(engine, f->tables.points, (int64_t)faces, t->field, NULL, t->field + faces));
+    ASSERT_OK(kind->state(engine, &state));
+    for (size_t i = 0; i < QL_PARAMETER_COUNT; ++i)
+        t->parameters[i] = state.type == QL_FLOAT64 ? ((const double *)state.parameters)[i]
+                                                    : (double)((const float *)state.parameters)[i];
+    kind->destroy(engine);
+}
+
+static void free_trace(trace *t)
+{
+    ql_free(t->parameters);
+    ql_free(t->theta);
+    ql_free(t->field);
+}
+
+/* Every rank by itself knows what the group must come to; and all ranks of the group hold the same. */
+static void check_same_bytes(const ql_engine_class *kind, int faces, int64_t off_points, int64_t steps)
+{
+    fixture f;
+    trace alone, together;
+    open_fixture(&f, faces, off_points);
+    const size_t count = (size_t)f.mesh.face_count;
+    train(&f, kind, world, steps, &together);
+    if (world->rank == 0) {
+        f.options.engine.threads = 2;
+        f.options.engine.memory = QL_MEMORY_RECOMPUTE;
+        train(&f, kind, NULL, steps, &alone);
+    } else {
+        memset(&alone, 0, sizeof alone);
+        ASSERT_OK(QL_TAKE(alone.parameters, QL_PARAMETER_COUNT));
+        ASSERT_OK(QL_TAKE(alone.theta, count));
+        ASSERT_OK(QL_TAKE(alone.field, 7 * count));
+    }
+    ASSERT_OK(ql_comm_broadcast(world, alone.terms, sizeof alone.terms, 0));
+    ASSERT_OK(ql_comm_broadcast(world, alone.parameters, QL_PARAMETER_COUNT * sizeof(double), 0));
+    ASSERT_OK(ql_comm_broadcast(world, alone.theta, count * sizeof(double), 0));
+    ASSERT_OK(ql_comm_broadcast(world, alone.field, 7 * count * sizeof(double), 0));
+    assert_memory_equal(together.terms, alone.terms, sizeof alone.terms);
+    assert_memory_equal(together.parameters, alone.parameters, QL_PARAMETER_COUNT * sizeof(double));
+    assert_memory_equal(together.theta, alone.theta, count * sizeof(double));
+    assert_memory_equal(together.field, alone.field, 7 * count * sizeof(double));
+    free_trace(&alone);
+    free_trace(&together);
+    close_fixture(&f);
+}
+
+static void cpu_same_bytes(void **state)
+{
+    (void)state;
+    check_same_bytes(&ql_engine_cpu, 60, 101, 20);
+}
+
+static void ref_same_bytes(void **state)
+{
+    (void)state;
+    check_same_bytes(&ql_engine_ref, 20, 17, 2);
+}
+
+/* Not deterministic, thus summed otherwise: inside the tolerances of float32. */
+static void golden_numbers(void **state)
+{
+    (void)state;
+    SKIP_WITHOUT_SHARED("golden numbers in a group");
+    if (world->size > 3) skip(); /* takes its time, tells nothing new */
+    char path[1024];
+    (void)snprintf(path, sizeof path, "%s/golden/bracket352.h5", ql_test_shared());
+    ql_golden golden;
+    ql_golden_report report = {0};
+    const ql_engine_options options = {.threads = 1 + world->rank % 2};
+    ASSERT_OK(ql_golden_read(&golden, path));
+    ASSERT_OK(ql_golden_check_engine(&report, &golden, &ql_engine_cpu, &options, world, false));
+    assert_true(report.count > 10);
+    for (int k = 0; k < report.count; ++k)
+        if (report.line[k].error > report.line[k].tolerance)
+            fail_msg("%s: %g, not <= %g", report.line[k].quantity, report.line[k].error, report.line[k].tolerance);
+    ql_golden_destroy(&golden);
+}
+
+/* Blocks that do not divide evenly, a rank with hardly any work, more ranks than shards need. */
+static void few_faces_per_rank(void **state)
+{
+    (void)state;
+    fixture f;
+    trace t;
+    open_fixture(&f, 12, 5);
+    f.options.train.deterministic = false;
+    train(&f, &ql_engine_cpu, world, 2, &t);
+    double bits[2] = {t.terms[1][QL_LOSS_TOTAL], t.terms[1][QL_LOSS_TOTAL]};
+    ASSERT_OK(world->kind->broadcast(world, &bits[0], sizeof bits[0], 0));
+    assert_memory_equal(&bits[0], &bits[1], sizeof bits[0]);
+    free_trace(&t);
+    close_fixture(&f);
+}
+
+static void largest_vote_counts(void **state)
+{
+    (void)state;
+    fixture f;
+    open_fixture(&f, 12, 5);
+    ql_engine *engine = start(&f, &ql_engine_cpu, world);
+    ql_loss_weights weights = ql_loss_weights_at(&f.options.train, 0);
+    double terms[QL_LOSS_COUNT];
+    for (int voter = 0; voter <= world->size; ++voter) { /* in the last round nobody */
+        engine->vote = world->rank == voter ? 2 : 0;
+        ASSERT_OK(engine->kind->evaluate(engine, 0, &weights, terms));
+        assert_int_equal(engine->vote, voter < world->size ? 2 : 0);
+    }
+    engine->kind->destroy(engine);
+    close_fixture(&f);
+}
+
+static void one_answer_for_all(void **state)
+{
+    (void)state;
+    fixture f;
+    ql_engine *engine;
+    open_fixture(&f, 12, 5);
+    const int last = world->size - 1;
+    f.options.engine.memory_mb = world->rank == last ? 10 : 0;
+    assert_int_equal(ql_engine_create(&engine, &ql_engine_cpu, &f.setup), QL_STATUS_NO_MEMORY);
+    assert_non_null(strstr(ql_error_text(), "engine.memory_mb"));
+    assert_null(engine);
+    ql_engine_class loner = ql_engine_cpu;
+    loner.groups = false;
+    f.options.engine.memory_mb = 0;
+    if (world->size > 1) assert_int_equal(ql_engine_create(&engine, &loner, &f.setup), QL_STATUS_ENVIRONMENT);
+    close_fixture(&f);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(cpu_same_bytes),      cmocka_unit_test(ref_same_bytes),
+        cmocka_unit_test(golden_numbers),      cmocka_unit_test(few_faces_per_rank),
+        cmocka_unit_test(largest_vote_counts), cmocka_unit_test(one_answer_for_all),
+    };
+    ql_status status = ql_launcher_mpi.launched() ? ql_launcher_mpi.start(&world, &argc, &argv) : ql_comm_self(&world);
+    if (status != QL_OK) {
+        print_error("%s\n", ql_error_text());
+        return 1;
+    }
+    bool self = strcmp(world->kind->name, "self") == 0;
+    int failed = _cmocka_run_group_tests("group", tests, sizeof tests / sizeof tests[0], NULL, NULL);
+    if (self)
+        ql_comm_destroy(world);
+    else
+        ql_launcher_mpi.stop(world);
+    return failed + (ql_memory_balance().blocks != 0);
+}
