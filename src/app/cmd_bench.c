@@ -8,11 +8,13 @@
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "comm/comm.h"
 #include "engine/cpu/team.h"
 #include "engine/engine.h"
 #include "mesh/generate.h"
 #include "model/initial.h"
 #include "model/layout.h"
+#include "sweep/cores.h"
 
 #include <string.h>
 
@@ -23,8 +25,9 @@ typedef struct bench_arguments {
     bool json;
 } bench_arguments;
 
-/* A mesh, its tables and an engine with initial parameters. */
+/* A mesh, its tables and an engine with initial parameters. Under mpirun or srun the ranks share the mesh. */
 typedef struct bench_job {
+    ql_comm *world;
     ql_mesh mesh;
     ql_topology topology;
     ql_tables tables;
@@ -71,10 +74,8 @@ static ql_status set_initial(bench_job *job, ql_key key)
     return status;
 }
 
-static ql_status job_open(bench_job *job, const bench_arguments *arguments)
+static ql_status build_tables(bench_job *job, const bench_arguments *arguments)
 {
-    const double since = ql_clock_s();
-    QL_TRY(ql_engine_find(job->options.engine.name, &job->kind));
     if (arguments->mesh != NULL)
         QL_TRY(ql_mesh_read(&job->mesh, arguments->mesh));
     else
@@ -82,15 +83,24 @@ static ql_status job_open(bench_job *job, const bench_arguments *arguments)
     const ql_train_options *train = &job->options.train;
     QL_TRY(ql_topology_build(&job->topology, &job->mesh));
     QL_TRY(ql_tables_build(&job->tables, &job->mesh, &job->topology, train->sampling == QL_SAMPLING_NEAR));
-    QL_TRY(ql_loss_shares_build(&job->shares, &job->tables, train->averaging, 0, NULL));
+    return ql_loss_shares_build(&job->shares, &job->tables, train->averaging, 0, NULL);
+}
+
+static ql_status job_open(bench_job *job, const bench_arguments *arguments)
+{
+    const double since = ql_clock_s();
+    const ql_train_options *train = &job->options.train;
+    QL_TRY(ql_comm_agree(job->world, ql_engine_find(job->options.engine.name, &job->kind)));
+    QL_TRY(ql_comm_agree(job->world, build_tables(job, arguments)));
     const ql_engine_setup setup = {.tables = &job->tables,
                                    .shares = &job->shares,
                                    .train = train,
                                    .engine = &job->options.engine,
-                                   .key = ql_key_make(train->seed, job->mesh.hash)};
-    QL_TRY(job->kind->memory(&setup, &job->memory));
-    QL_TRY(job->kind->create(&job->engine, &setup));
-    QL_TRY(set_initial(job, setup.key));
+                                   .key = ql_key_make(train->seed, job->mesh.hash),
+                                   .group = job->world};
+    QL_TRY(ql_comm_agree(job->world, job->kind->memory(&setup, &job->memory)));
+    QL_TRY(ql_engine_create(&job->engine, job->kind, &setup));
+    QL_TRY(ql_comm_agree(job->world, set_initial(job, setup.key)));
     job->prepare_s = ql_clock_s() - since;
     return QL_OK;
 }
@@ -151,6 +161,8 @@ static ql_status time_steps(bench_job *job, int64_t steps, bench_times *times)
     times->median = ql_bench_median(times->step, steps);
     times->least = times->step[0];
     times->peak_gflops = ql_bench_median(times->peak, steps);
+    double *all[] = {&times->gflop, &times->cpu, &times->peak_gflops}; /* of all ranks */
+    for (int k = 0; k < 3; ++k) QL_TRY(ql_comm_sum(job->world, all[k], 1, QL_NUMBER_FLOAT64));
     return checksum(job, &times->checksum);
 }
 
@@ -177,7 +189,7 @@ static ql_status report_json(const bench_job *job, const bench_times *times, int
     ql_json_string(&json, "kernels", ql_cpu_isa_find()->name);
     ql_json_string(&json, "precision", precisions[job->options.engine.precision]);
     ql_json_int(&json, "threads", thread_count(job));
-    ql_json_int(&json, "ranks", 1);
+    ql_json_int(&json, "ranks", job->world->size);
     ql_json_int(&json, "steps", steps);
     ql_json_real(&json, "s_per_step", times->median);
     ql_json_real(&json, "s_per_step_min", times->least);
@@ -201,9 +213,10 @@ static ql_status report_json(const bench_job *job, const bench_times *times, int
 static void report_text(const bench_job *job, const bench_times *times, int64_t steps)
 {
     const double rate = times->gflop / times->median;
-    (void)printf("%d faces, %lld off-surface points, engine %s (%s), %d threads, %lld steps\n", job->tables.face_count,
-                 (long long)job->options.train.off_points, job->kind->name, ql_cpu_isa_find()->name, thread_count(job),
-                 (long long)steps);
+    (void)printf("%d faces, %lld off-surface points, engine %s (%s), %d rank%s with %d thread%s, %lld steps\n",
+                 job->tables.face_count, (long long)job->options.train.off_points, job->kind->name,
+                 ql_cpu_isa_find()->name, job->world->size, job->world->size == 1 ? "" : "s", thread_count(job),
+                 thread_count(job) == 1 ? "" : "s", (long long)steps);
     (void)printf("  %.4f s per step (median; least %.4f), %.4f s of processor time\n", times->median, times->least,
                  times->cpu);
     (void)printf("  %.1f GFLOP per step, %.1f GFLOP/s, %.1f %% of the measured peak of %.1f GFLOP/s\n", times->gflop,
@@ -216,24 +229,42 @@ static void report_text(const bench_job *job, const bench_times *times, int64_t 
     for (int s = 0; s < count; ++s) (void)printf("    %-20s %8.2f ms per step\n", names[s], per_step[s] * 1e3);
 }
 
+/* On all ranks: rank 0 speaks. */
+static ql_status measure_train(bench_job *job, const bench_arguments *arguments, const ql_config_arguments *config)
+{
+    bench_times times = {0};
+    int threads = 1;
+    ql_status status = ql_config_resolve(config, &job->options);
+    QL_TRY(ql_comm_agree(job->world, status));
+    if (job->world->size > 1) QL_TRY(ql_cores_share(job->world, &threads));
+    if (job->world->size > 1 && job->options.engine.threads == 0) job->options.engine.threads = threads;
+    QL_TRY(job_open(job, arguments));
+    status = ql_bench_peak_create(&job->peak, thread_count(job));
+    if (status == QL_OK) status = QL_TAKE(times.step, arguments->steps);
+    if (status == QL_OK) status = QL_TAKE(times.peak, arguments->steps);
+    status = ql_comm_agree(job->world, status);
+    if (status == QL_OK) status = time_steps(job, arguments->steps, &times);
+    if (status == QL_OK && arguments->json && job->world->rank == 0)
+        status = report_json(job, &times, arguments->steps);
+    else if (status == QL_OK && job->world->rank == 0)
+        report_text(job, &times, arguments->steps);
+    ql_free(times.step);
+    ql_free(times.peak);
+    return status;
+}
+
 static ql_status bench_train(const bench_arguments *arguments, const ql_config_arguments *config)
 {
     bench_job job;
-    bench_times times = {0};
+    const bool many = ql_launcher_mpi.launched();
     memset(&job, 0, sizeof job);
-    ql_status status = ql_config_resolve(config, &job.options);
-    if (status == QL_OK) status = job_open(&job, arguments);
-    if (status == QL_OK) status = ql_bench_peak_create(&job.peak, thread_count(&job));
-    if (status == QL_OK) status = QL_TAKE(times.step, arguments->steps);
-    if (status == QL_OK) status = QL_TAKE(times.peak, arguments->steps);
-    if (status == QL_OK) status = time_steps(&job, arguments->steps, &times);
-    if (status == QL_OK && arguments->json)
-        status = report_json(&job, &times, arguments->steps);
-    else if (status == QL_OK)
-        report_text(&job, &times, arguments->steps);
-    ql_free(times.step);
-    ql_free(times.peak);
+    QL_TRY(many ? ql_launcher_mpi.start(&job.world, NULL, NULL) : ql_comm_self(&job.world));
+    ql_status status = measure_train(&job, arguments, config);
     job_close(&job);
+    if (many)
+        ql_launcher_mpi.stop(job.world);
+    else
+        ql_comm_destroy(job.world);
     return status;
 }
 
@@ -273,7 +304,8 @@ int ql_cmd_bench(int argc, char **argv)
     ql_status status = ql_arguments_parse(&arguments, argc, argv, table, ROWS);
     if (status == QL_OK && arguments.help) {
         ql_arguments_help(stdout, argv[0],
-                          "train: seconds per training step and where they go. gemm: speed of the matrix products.\n"
+                          "train: seconds per training step and where they go; under mpirun or srun the ranks share "
+                          "the mesh.\ngemm: speed of the matrix products.\n"
                           "allreduce (under mpirun or srun): the sums of a step between ranks. io: writing and reading "
                           "of checkpoints and results.",
                           table, ROWS);
