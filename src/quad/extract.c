@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "field/cross_vector.h"
 #include "quad/map.h"
+#include "quad/unfold.h"
 
 #include <string.h>
 
@@ -17,7 +18,9 @@ typedef struct port {
     point at;         /* its vertex in the chart of `face` */
     int8_t direction; /* 0..3 in that chart */
     int8_t home;      /* direction in the chart that its vertex is looked up in */
-    int8_t side;      /* +1: path shifted to the left; -1: to the right (along the boundary) */
+    int8_t side;      /* +1: path shifted to the left; -1: to the right (along the last edge of its sector) */
+    int8_t
+        sign; /* +1, -1: the map keeps or mirrors orientation there; QL_RAY_RIM closes the word of a boundary vertex */
 } port;
 
 typedef struct extraction {
@@ -29,14 +32,14 @@ typedef struct extraction {
     port *port;
     int32_t *port_start;  /* per grid vertex (+1) */
     point *place;         /* per grid vertex: coordinates in its home chart */
-    uint8_t *open;        /* per grid vertex: at the boundary, ports do not go all the way round */
     int32_t *corner_port; /* 12 F: port of corner h in direction d, + 1 */
-    int32_t *vertex_grid; /* V: grid vertex on it, + 1 */
     int32_t *edge_first;  /* 3F: first grid vertex on the edge (canonical half-edge), + 1 */
     int32_t *edge_count;  /* 3F */
     int32_t *face_first;  /* F: first grid vertex inside, + 1 */
     int32_t *face_count;  /* F */
-    int32_t *link;        /* per port */
+    uint8_t *outside;     /* per port: its path leaves through the boundary */
+    int32_t *vertex;      /* per port: its vertex once folds are gone */
+    ql_rays rays;
 } extraction;
 
 static point corner(const extraction *e, int32_t h)
@@ -94,7 +97,7 @@ static ql_status new_vertex(extraction *e, ql_origin_kind kind, int32_t origin, 
     ql_polygons *out = e->out;
     if (out->vertex_count + 2 > e->vertex_room) {
         int32_t room = 2 * e->vertex_room + 1024;
-        void *p[6];
+        void *p[5];
         p[0] = ql_memory_resize(out->vertices, 3 * (size_t)room, sizeof *out->vertices);
         if (p[0] != NULL) out->vertices = p[0];
         p[1] = ql_memory_resize(out->origin_kind, (size_t)room, sizeof *out->origin_kind);
@@ -105,9 +108,7 @@ static ql_status new_vertex(extraction *e, ql_origin_kind kind, int32_t origin, 
         if (p[3] != NULL) e->port_start = p[3];
         p[4] = ql_memory_resize(e->place, (size_t)room, sizeof *e->place);
         if (p[4] != NULL) e->place = p[4];
-        p[5] = ql_memory_resize(e->open, (size_t)room, sizeof *e->open);
-        if (p[5] != NULL) e->open = p[5];
-        for (int i = 0; i < 6; ++i)
+        for (int i = 0; i < 5; ++i)
             if (p[i] == NULL) return QL_FAIL(NO_MEMORY, "no memory for %d grid vertices", room);
         e->vertex_room = room;
     }
@@ -120,41 +121,71 @@ static ql_status new_vertex(extraction *e, ql_origin_kind kind, int32_t origin, 
     return QL_OK;
 }
 
-static ql_status new_port(extraction *e, int32_t face, point at, int32_t direction, int32_t home, int32_t side)
+static ql_status new_port(extraction *e, port p)
 {
     if (e->ports + 1 > e->port_room) {
         int32_t room = 2 * e->port_room + 4096;
-        void *p = ql_memory_resize(e->port, (size_t)room, sizeof *e->port);
-        if (p == NULL) return QL_FAIL(NO_MEMORY, "no memory for %d ports", room);
-        e->port = p;
+        void *more = ql_memory_resize(e->port, (size_t)room, sizeof *e->port);
+        if (more == NULL) return QL_FAIL(NO_MEMORY, "no memory for %d ports", room);
+        e->port = more;
         e->port_room = room;
     }
-    int32_t v = e->out->vertex_count - 1;
-    e->port[e->ports++] = (port){v, face, at, (int8_t)direction, (int8_t)home, (int8_t)side};
-    e->port_start[v + 1] = e->ports;
+    p.vertex = e->out->vertex_count - 1;
+    e->port[e->ports++] = p;
+    e->port_start[p.vertex + 1] = e->ports;
     return QL_OK;
 }
 
-/* Ports of corner h, counter-clockwise: grid directions in [first edge, last edge), and on the last edge at the boundary. */
-static ql_status corner_ports(extraction *e, int32_t h)
+static ql_status close_open_vertex(extraction *e) { return new_port(e, (port){.home = -1, .sign = QL_RAY_RIM}); }
+
+static int same_way(point a, point b) { return cross2(a, b) == 0 && dot2(a, b) > 0; }
+
+/* Is d in the fan [a, b), counter-clockwise from a to b by at most half a turn? */
+static int in_fan(point a, point b, point d)
 {
-    point at = corner(e, h), a = minus(corner(e, ql_next(h)), at), b = minus(corner(e, ql_previous(h)), at);
-    if (cross2(a, b) <= 0) return QL_OK;
+    wide from = cross2(a, d);
+    if (cross2(a, b) == 0) return from > 0 || same_way(a, d);
+    return from >= 0 && cross2(d, b) > 0;
+}
+
+/* The part of a vertex's surroundings that lies in one face. */
+typedef struct sector {
+    int32_t face, corner; /* corner: half-edge that starts at the vertex, or -1 (vertex on an edge) */
+    point at, a, b;       /* the vertex; from direction a to direction b, counter-clockwise on the surface */
+    int32_t sign;         /* orientation of the face */
+    int32_t home;         /* direction in the chart of lookups = direction + home */
+    int at_rim;           /* b runs along the boundary */
+} sector;
+
+static ql_status sector_port(extraction *e, const sector *q, int32_t d, int32_t side)
+{
+    d &= 3;
+    QL_TRY(new_port(e, (port){.face = q->face,
+                              .at = q->at,
+                              .direction = (int8_t)d,
+                              .home = (int8_t)((d + q->home) & 3),
+                              .side = (int8_t)side,
+                              .sign = (int8_t)q->sign}));
+    if (q->corner >= 0) e->corner_port[4 * (int64_t)q->corner + d] = e->ports;
+    return QL_OK;
+}
+
+/* Ports of a sector, counter-clockwise on the surface. Where the map keeps orientation they are the grid directions in
+ * [a, b), where it mirrors those in [b, a) backwards: then a ring has as many ports of sign +1 more than of sign -1 as it has
+ * quarter turns. At the boundary there is one of sign +1 more, along the last edge. */
+static ql_status sector_ports(extraction *e, const sector *q)
+{
+    if (q->sign == 0) return QL_OK;
+    point low = q->sign > 0 ? q->a : q->b, high = q->sign > 0 ? q->b : q->a;
     int32_t begin = -1;
-    for (int32_t d = 0; d < 4 && begin < 0; ++d) { /* the first direction at or after a, counter-clockwise */
-        point now = unit(d), before = unit(d + 3);
-        if ((cross2(a, now) == 0 && dot2(a, now) > 0) ||
-            (cross2(a, now) > 0 && (cross2(a, before) < 0 || (cross2(a, before) == 0 && dot2(a, before) < 0))))
-            begin = d;
+    for (int32_t d = 0; d < 4; ++d)
+        if (in_fan(low, high, unit(d)) && !in_fan(low, high, unit(d - q->sign))) begin = d;
+    for (int32_t d = begin + 4, n = 0; begin >= 0 && n < 4 && in_fan(low, high, unit(d)); d += q->sign, ++n) {
+        int along_last = same_way(q->b, unit(d));
+        if (!(along_last && q->at_rim)) QL_TRY(sector_port(e, q, d, along_last ? -1 : 1));
     }
-    for (int32_t d = begin; d >= 0 && d < begin + 4; ++d) {
-        point way = unit(d);
-        int along_last = cross2(way, b) == 0 && dot2(way, b) > 0;
-        int inside = cross2(way, b) > 0 && cross2(a, way) >= 0;
-        if (!inside && !(along_last && e->s->opposite[ql_previous(h)] < 0)) break;
-        QL_TRY(new_port(e, h / 3, at, d & 3, d & 3, along_last ? -1 : 1));
-        e->corner_port[4 * (int64_t)h + (d & 3)] = e->ports;
-    }
+    for (int32_t d = 0; d < 4; ++d)
+        if (q->at_rim && q->sign > 0 && same_way(q->b, unit(d))) QL_TRY(sector_port(e, q, d, -1));
     return QL_OK;
 }
 
@@ -165,12 +196,17 @@ static ql_status grid_on_vertices(extraction *e)
         int32_t h = s->outgoing[v], first = h;
         if (h < 0 || !whole(corner(e, h))) continue;
         QL_TRY(new_vertex(e, QL_ORIGIN_VERTEX, v, corner(e, h), ql_at(s, v)));
-        e->vertex_grid[v] = e->out->vertex_count;
-        e->open[e->out->vertex_count - 1] = (uint8_t)ql_on_boundary(s, v);
         do {
-            QL_TRY(corner_ports(e, h));
+            int32_t last = ql_previous(h);
+            sector q = {.face = h / 3, .corner = h, .at = corner(e, h)};
+            q.a = minus(corner(e, ql_next(h)), q.at);
+            q.b = minus(corner(e, last), q.at);
+            q.sign = sign_of(cross2(q.a, q.b));
+            q.at_rim = s->opposite[last] < 0;
+            QL_TRY(sector_ports(e, &q));
             h = ql_turn_left(s, h);
         } while (h >= 0 && h != first);
+        if (ql_on_boundary(s, v)) QL_TRY(close_open_vertex(e));
     }
     return QL_OK;
 }
@@ -178,29 +214,20 @@ static ql_status grid_on_vertices(extraction *e)
 /* Ports of a grid vertex on edge h, counter-clockwise from the edge's direction. */
 static ql_status edge_ports(extraction *e, int32_t h, point at)
 {
-    int32_t g = e->s->opposite[h], here = ql_extract_orientation(e->uv, h / 3) > 0,
-            there = g >= 0 && ql_extract_orientation(e->uv, g / 3) > 0;
-    point edge = minus(corner(e, ql_next(h)), corner(e, h));
-    e->open[e->out->vertex_count - 1] = g < 0;
-    int32_t begin = 0;
-    for (int32_t d = 0; d < 4; ++d)
-        if (cross2(edge, unit(d)) >= 0 &&
-            (cross2(edge, unit(d + 3)) < 0 || (cross2(edge, unit(d + 3)) == 0 && dot2(edge, unit(d + 3)) < 0)))
-            begin = d;
-    for (int32_t d = 0; d < 4; ++d)
-        if (cross2(edge, unit(d)) == 0 && dot2(edge, unit(d)) > 0) begin = d;
-    for (int32_t i = begin; i < begin + 4; ++i) {
-        point way = unit(i);
-        int side = sign_of(cross2(edge, way)), forward = dot2(edge, way) > 0;
-        if (side > 0 || (side == 0 && forward)) {
-            if (here) QL_TRY(new_port(e, h / 3, at, i & 3, i & 3, 1));
-        } else if (g >= 0) {
-            if (there) QL_TRY(new_port(e, g / 3, across(e, h, at), (i + e->matching[h]) & 3, i & 3, 1));
-        } else if (side == 0 && here) {
-            QL_TRY(new_port(e, h / 3, at, i & 3, i & 3, -1));
-        }
-    }
-    return QL_OK;
+    int32_t g = e->s->opposite[h];
+    sector q = {.face = h / 3, .corner = -1, .at = at, .sign = ql_extract_orientation(e->uv, h / 3)};
+    q.a = minus(corner(e, ql_next(h)), corner(e, h));
+    q.b = turned(q.a, 2);
+    q.at_rim = g < 0;
+    QL_TRY(sector_ports(e, &q));
+    if (g < 0) return close_open_vertex(e);
+    q.face = g / 3;
+    q.at = across(e, h, at);
+    q.sign = ql_extract_orientation(e->uv, g / 3);
+    q.home = 4 - e->matching[h];
+    q.a = minus(corner(e, ql_next(g)), corner(e, g));
+    q.b = turned(q.a, 2);
+    return sector_ports(e, &q);
 }
 
 static int64_t floor_cell(int64_t x) { return x >= 0 ? x / QL_FIXED_ONE : -((-x + QL_FIXED_ONE - 1) / QL_FIXED_ONE); }
@@ -234,11 +261,23 @@ static ql_status grid_on_edges(extraction *e)
     return QL_OK;
 }
 
+static ql_status one_in_face(extraction *e, int32_t f, point at, const double weight[3], int32_t sign)
+{
+    double x[3] = {0, 0, 0};
+    for (int k = 0; k < 3; ++k) ql_axpy(weight[k], ql_at(e->s, e->s->faces[3 * f + k]), x);
+    QL_TRY(new_vertex(e, QL_ORIGIN_FACE, f, at, x));
+    if (e->face_count[f]++ == 0) e->face_first[f] = e->out->vertex_count;
+    sector q = {.face = f, .corner = -1, .at = at, .sign = sign};
+    for (int32_t d = 4; d > 0 && d < 8; d += sign) QL_TRY(sector_port(e, &q, d, 1));
+    return QL_OK;
+}
+
 static ql_status grid_in_face(extraction *e, int32_t f)
 {
     point p[3] = {corner(e, 3 * f), corner(e, 3 * f + 1), corner(e, 3 * f + 2)};
     wide area = cross2(minus(p[1], p[0]), minus(p[2], p[0]));
-    if (area <= 0) return QL_OK;
+    int32_t sign = sign_of(area);
+    if (sign == 0) return QL_OK;
     point low = p[0], high = p[0];
     for (int k = 1; k < 3; ++k) {
         if (p[k].x < low.x) low.x = p[k].x;
@@ -249,93 +288,99 @@ static ql_status grid_in_face(extraction *e, int32_t f)
     for (int64_t cy = floor_cell(low.y) + 1; cy * QL_FIXED_ONE < high.y; ++cy)
         for (int64_t cx = floor_cell(low.x) + 1; cx * QL_FIXED_ONE < high.x; ++cx) {
             point at = {cx * QL_FIXED_ONE, cy * QL_FIXED_ONE};
-            wide w[3];
-            for (int k = 0; k < 3; ++k) w[k] = cross2(minus(p[(k + 2) % 3], p[(k + 1) % 3]), minus(at, p[(k + 1) % 3]));
-            if (w[0] <= 0 || w[1] <= 0 || w[2] <= 0) continue;
-            double x[3] = {0, 0, 0};
-            for (int k = 0; k < 3; ++k) ql_axpy((double)w[k] / (double)area, ql_at(e->s, e->s->faces[3 * f + k]), x);
-            QL_TRY(new_vertex(e, QL_ORIGIN_FACE, f, at, x));
-            if (e->face_count[f]++ == 0) e->face_first[f] = e->out->vertex_count;
-            for (int32_t d = 0; d < 4; ++d) QL_TRY(new_port(e, f, at, d, d, 1));
+            double weight[3];
+            int inside = 1;
+            for (int k = 0; k < 3; ++k) {
+                wide w = cross2(minus(p[(k + 2) % 3], p[(k + 1) % 3]), minus(at, p[(k + 1) % 3]));
+                inside &= w * sign > 0;
+                weight[k] = (double)w / (double)area;
+            }
+            if (inside) QL_TRY(one_in_face(e, f, at, weight, sign));
         }
     return QL_OK;
 }
 
-/* The port of the grid vertex at corner h in direction d, which lies within a quarter turn of the corner to the left or to
- * the right: goes from corner to corner until one has it. */
-static int32_t port_at_corner(const extraction *e, int32_t h, int32_t d, int to_left)
+static int32_t vertex_at(const extraction *e, int32_t first, int32_t count, point at)
 {
-    for (int32_t step = 0; h >= 0 && step < 64; ++step) {
-        int32_t i = e->corner_port[4 * (int64_t)h + d] - 1;
-        if (i >= 0) return i;
-        int32_t over = to_left ? ql_previous(h) : h, next = to_left ? ql_turn_left(e->s, h) : ql_turn_right(e->s, h);
-        d = (d + e->matching[over]) & 3;
-        h = next;
-    }
+    for (int32_t v = first - 1; v < first - 1 + count; ++v)
+        if (e->place[v].x == at.x && e->place[v].y == at.y) return v;
     return -1;
 }
 
-/* The port at grid point `at` of face f (whose orientation tests against the edges are o[3]) in direction d; -1 = none. */
-static int32_t port_at(const extraction *e, int32_t f, point at, const wide o[3], int32_t d, int to_left)
+static int32_t port_of(const extraction *e, int32_t v, int32_t f, int32_t d)
 {
-    int32_t zeros = (o[0] == 0) + (o[1] == 0) + (o[2] == 0), v = -1;
-    if (zeros == 0) {
-        for (int32_t i = 0; i < e->face_count[f]; ++i) {
-            int32_t g = e->face_first[f] - 1 + i;
-            if (e->place[g].x == at.x && e->place[g].y == at.y) v = g;
-        }
-    } else if (zeros == 1) {
-        int32_t h = 3 * f + (o[0] == 0 ? 0 : o[1] == 0 ? 1 : 2), g = e->s->opposite[h];
-        if (g >= 0 && g < h) {
-            at = across(e, h, at);
-            d = (d + e->matching[h]) & 3;
-            h = g;
-        }
-        for (int32_t i = 0; i < e->edge_count[h]; ++i) {
-            int32_t w = e->edge_first[h] - 1 + i;
-            if (e->place[w].x == at.x && e->place[w].y == at.y) v = w;
-        }
-    } else {
-        int32_t h = 3 * f + (o[0] != 0 ? 2 : o[1] != 0 ? 0 : 1); /* the corner that both zero edges share */
-        return port_at_corner(e, h, d, to_left);
-    }
     for (int32_t i = v < 0 ? 0 : e->port_start[v]; v >= 0 && i < e->port_start[v + 1]; ++i)
-        if (e->port[i].home == d) return i;
+        if (e->port[i].sign != QL_RAY_RIM && e->port[i].face == f && e->port[i].direction == d) return i;
     return -1;
 }
 
-/* Whether the shifted point lies in the closed image of face f (positive orientation); o gets the edge tests. */
-static int contains(const extraction *e, int32_t f, point at, point shift, wide o[3])
+/* Whether a path that is shifted to the side of `shift` comes to grid point `at` through face f of orientation `sign`, looking
+ * back in direction `back`; o gets the tests against the edges. */
+static int arrives(const extraction *e, int32_t f, int32_t sign, point at, point back, point shift, wide o[3])
 {
     for (int k = 0; k < 3; ++k) {
         point a = corner(e, 3 * f + k), edge = minus(corner(e, 3 * f + (k + 1) % 3), a);
-        o[k] = cross2(edge, minus(at, a));
-        if (o[k] < 0 || (o[k] == 0 && cross2(edge, shift) < 0)) return 0;
+        o[k] = sign * cross2(edge, minus(at, a));
+        if (o[k] < 0) return 0;
+        if (o[k] > 0) continue;
+        wide inward = sign * cross2(edge, back);
+        if (inward < 0 || (inward == 0 && sign * cross2(edge, shift) < 0)) return 0;
     }
     return 1;
 }
 
-/* Follows a port one cell; returns the port that looks back from there, -1 = left through the boundary or lost. */
-static int32_t trace(extraction *e, int32_t which, int *left_surface)
+/* The port at grid point `at` of face f in direction d, which runs through f or along the edge of f that o says; -1 = none,
+ * as along an edge where the map folds. */
+static int32_t port_at(const extraction *e, int32_t f, point at, const wide o[3], int32_t d)
+{
+    int32_t zeros = (o[0] == 0) + (o[1] == 0) + (o[2] == 0), i;
+    if (zeros == 0) return port_of(e, vertex_at(e, e->face_first[f], e->face_count[f], at), f, d);
+    int32_t h = 3 * f + (o[0] == 0 ? 0 : o[1] == 0 ? 1 : 2);
+    if (zeros == 1) {
+        int32_t g = e->s->opposite[h], own = g >= 0 && g < h ? g : h; /* the half-edge that the vertices are kept at */
+        int32_t v = vertex_at(e, e->edge_first[own], e->edge_count[own], own == h ? at : across(e, h, at));
+        i = port_of(e, v, f, d);
+        return i >= 0 || g < 0 ? i : port_of(e, v, g / 3, (d + e->matching[h]) & 3);
+    }
+    h = 3 * f + (o[0] != 0 ? 2 : o[1] != 0 ? 0 : 1); /* the corner that both zero edges share */
+    i = e->corner_port[4 * (int64_t)h + d] - 1;
+    if (i >= 0) return i;
+    int first = same_way(minus(corner(e, ql_next(h)), corner(e, h)), unit(d));
+    int32_t over = first ? h : ql_previous(h), next = first ? ql_turn_right(e->s, h) : ql_turn_left(e->s, h);
+    return next < 0 ? -1 : e->corner_port[4 * (int64_t)next + ((d + e->matching[over]) & 3)] - 1;
+}
+
+/* The edge through which the line from `at` along `way`, shifted to `side`, leaves face f; -1 = it misses the face. The same
+ * in faces that are mirrored: there the path runs against `way`. */
+static int32_t way_out(const extraction *e, int32_t f, point at, point way, int32_t side)
+{
+    int where[3];
+    for (int k = 0; k < 3; ++k) {
+        where[k] = sign_of(cross2(way, minus(corner(e, 3 * f + k), at)));
+        if (where[k] == 0) where[k] = -side;
+    }
+    for (int k = 0; k < 3; ++k)
+        if (where[k] < 0 && where[(k + 1) % 3] > 0) return 3 * f + k;
+    return -1;
+}
+
+/* Follows a port to the next grid vertex on its isoline: one cell on where the map has the orientation that it has at the
+ * port, or the same grid point again where the isoline has turned back at a fold. Returns the port that looks back
+ * from there, -1 = left through the boundary or lost. */
+static int32_t trace(extraction *e, int32_t which, int32_t side, int *left_surface)
 {
     const port *start = &e->port[which];
-    int32_t f = start->face, d = start->direction;
+    int32_t f = start->face, d = start->direction + (start->sign < 0 ? 2 : 0);
     point at = start->at;
     *left_surface = 0;
     for (int32_t step = 0; step < 100000; ++step) {
-        point way = unit(d), target = plus(at, way), shift = turned(way, start->side > 0 ? 1 : 3);
+        point way = unit(d), ahead = turned(way, start->sign < 0 ? 2 : 0), shift = turned(way, side > 0 ? 1 : 3);
+        int32_t sign = ql_extract_orientation(e->uv, f);
+        point target = sign == start->sign ? plus(at, ahead) : at;
+        int32_t back = (d + (sign > 0 ? 2 : 0)) & 3;
         wide o[3];
-        if (ql_extract_orientation(e->uv, f) > 0) {
-            if (contains(e, f, target, shift, o)) return port_at(e, f, target, o, (d + 2) & 3, start->side > 0);
-        }
-        int32_t leave = -1;
-        int side[3];
-        for (int k = 0; k < 3; ++k) {
-            side[k] = sign_of(cross2(way, minus(corner(e, 3 * f + k), at)));
-            if (side[k] == 0) side[k] = -start->side;
-        }
-        for (int k = 0; k < 3; ++k)
-            if (side[k] < 0 && side[(k + 1) % 3] > 0) leave = 3 * f + k;
+        if (sign != 0 && arrives(e, f, sign, target, unit(back), shift, o)) return port_at(e, f, target, o, back);
+        int32_t leave = way_out(e, f, at, way, side);
         if (leave < 0) return -1;
         if (e->s->opposite[leave] < 0) {
             *left_surface = 1;
@@ -348,91 +393,138 @@ static int32_t trace(extraction *e, int32_t which, int *left_surface)
     return -1;
 }
 
+/* Joins ports that find each other; and where the shifted path of one of them turns back just before its vertex, those that
+ * find each other along the very same path. */
 static ql_status link_ports(extraction *e)
 {
-    uint8_t *outside = NULL;
-    QL_TRY(QL_TAKE(e->link, e->ports + 1));
-    QL_TRY(QL_TAKE(outside, e->ports + 1));
+    int32_t *to = NULL, *link = e->rays.partner;
+    int left_surface;
+    QL_TRY(QL_TAKE(to, e->ports + 1));
     for (int32_t i = 0; i < e->ports; ++i) {
-        int left_surface;
-        e->link[i] = trace(e, i, &left_surface);
-        outside[i] = (uint8_t)left_surface;
-    }
-    for (int32_t i = 0; i < e->ports; ++i) { /* a link must be mutual */
-        int32_t j = e->link[i];
-        if (j < 0) {
-            e->out->loose += !outside[i];
-            continue;
-        }
-        if (e->link[j] == i) continue;
-        e->out->loose++;
-        outside[i] = 2;
+        to[i] = link[i] = -1;
+        if (e->port[i].sign == QL_RAY_RIM) continue;
+        to[i] = trace(e, i, e->port[i].side, &left_surface);
+        e->outside[i] = (uint8_t)left_surface;
     }
     for (int32_t i = 0; i < e->ports; ++i)
-        if (outside[i] == 2) e->link[i] = -1;
-    ql_free(outside);
+        if (to[i] > i && to[to[i]] == i) {
+            link[i] = to[i];
+            link[to[i]] = i;
+        }
+    for (int32_t i = 0; i < e->ports; ++i) {
+        int32_t j = to[i];
+        if (j < 0 || j == i || link[i] >= 0 || link[j] >= 0) continue;
+        if (trace(e, j, -e->port[i].side, &left_surface) != i) continue;
+        link[i] = j;
+        link[j] = i;
+    }
+    ql_free(to);
     return QL_OK;
 }
 
-/* The next half-edge of the face on the left: clockwise from the port that looks back to the next one that is linked. Ports
- * lost in a fold are passed over, so a fold leaves one larger face instead of a hole. */
-static int32_t walk_on(const extraction *e, int32_t i)
+/* Of several grid vertices that turn out to be one, one on a feature counts, then one that the map does not fold round. */
+static uint8_t rank_of(const extraction *e, int32_t v)
 {
-    int32_t j = e->link[i];
-    if (j < 0) return -1;
-    int32_t v = e->port[j].vertex, first = e->port_start[v], last = e->port_start[v + 1] - 1;
-    for (int32_t k = j - 1, step = first; step <= last; --k, ++step) {
-        if (k < first) {
-            if (e->open[v]) return -1;
-            k = last;
-        }
-        if (e->link[k] >= 0) return k;
+    int32_t turns = 0, lines = 0, origin = e->out->origin[v];
+    for (int32_t i = e->port_start[v]; i < e->port_start[v + 1]; ++i) turns += e->port[i].sign;
+    if (e->out->origin_kind[v] == QL_ORIGIN_EDGE) lines = e->s->feature[origin];
+    if (e->out->origin_kind[v] == QL_ORIGIN_VERTEX) {
+        int32_t first = e->s->outgoing[origin], h = first;
+        do lines += e->s->feature[h];
+        while ((h = ql_turn_left(e->s, h)) >= 0 && h != first);
     }
-    return -1;
+    return (uint8_t)(lines == 1 || lines > 2 ? 4 : lines > 0 ? 3 : turns > 2 ? 2 : 1);
 }
 
-/* Grid vertices inside the surface that hang on a single link are dropped, and what hangs on them. */
+static ql_status cancel_folds(extraction *e)
+{
+    ql_rays *r = &e->rays;
+    uint8_t *rank = NULL;
+    r->nodes = e->out->vertex_count;
+    QL_TRY(QL_TAKE(rank, r->nodes + 1));
+    for (int32_t v = 0; v < r->nodes; ++v) {
+        int32_t first = e->port_start[v], last = e->port_start[v + 1] - 1;
+        rank[v] = rank_of(e, v);
+        for (int32_t i = first; i <= last; ++i) {
+            r->sign[i] = e->port[i].sign;
+            r->next[i] = i < last ? i + 1 : first;
+            r->before[i] = i > first ? i - 1 : last;
+            r->node[i] = v;
+        }
+    }
+    r->rank = rank;
+    ql_status status = ql_unfold(r);
+    ql_free(rank);
+    return status;
+}
+
+/* A word is a vertex. Two words left at one place mean that a fold was pinched off which was none: counted as loose. */
+static ql_status name_words(extraction *e)
+{
+    const ql_rays *r = &e->rays;
+    uint8_t *taken = NULL;
+    QL_TRY(QL_TAKE(taken, r->nodes + 1));
+    for (int32_t i = 0; i < r->count; ++i) e->vertex[i] = -1;
+    for (int32_t i = 0; i < r->count; ++i) {
+        if (r->sign[i] != 1 || e->vertex[i] >= 0) continue;
+        int32_t name = r->node[i], j = i;
+        e->out->loose += taken[name];
+        taken[name] = 1;
+        do e->vertex[j] = name;
+        while ((j = r->next[j]) != i);
+    }
+    for (int32_t i = 0; i < r->count; ++i)
+        if (r->sign[i] == -1 || (r->sign[i] == 1 && r->partner[i] < 0 && !e->outside[i])) e->out->loose++;
+    ql_free(taken);
+    return QL_OK;
+}
+
+/* Grid vertices of which only one link is left are dropped, and what hangs on them (a cone of one quadrant keeps its own). */
 static ql_status prune_dangling(extraction *e)
 {
-    int32_t *stack = NULL, *count = NULL, top = 0;
-    ql_status status = QL_TAKE(stack, e->out->vertex_count + 1);
-    if (status == QL_OK) status = QL_TAKE(count, e->out->vertex_count + 1);
-    for (int32_t v = 0; status == QL_OK && v < e->out->vertex_count; ++v) {
-        for (int32_t i = e->port_start[v]; i < e->port_start[v + 1]; ++i) count[v] += e->link[i] >= 0;
-        if (count[v] == 1) stack[top++] = v;
+    ql_rays *r = &e->rays;
+    int32_t *stack = NULL, *count = NULL, *one = NULL, top = 0;
+    ql_status status = QL_TAKE(stack, r->nodes + 1);
+    if (status == QL_OK) status = QL_TAKE(count, r->nodes + 1);
+    if (status == QL_OK) status = QL_TAKE(one, r->nodes + 1);
+    for (int32_t i = 0; status == QL_OK && i < r->count; ++i) {
+        if (r->sign[i] != 1 || r->next[i] == i) continue;
+        count[e->vertex[i]] += r->partner[i] >= 0;
+        one[e->vertex[i]] = i;
     }
+    for (int32_t v = 0; status == QL_OK && v < r->nodes; ++v)
+        if (count[v] == 1) stack[top++] = v;
     while (status == QL_OK && top > 0) {
-        int32_t v = stack[--top];
-        for (int32_t i = e->port_start[v]; i < e->port_start[v + 1]; ++i) {
-            int32_t j = e->link[i];
-            if (j < 0) continue;
-            int32_t w = e->port[j].vertex;
-            e->link[i] = -1;
-            if (e->link[j] == i) e->link[j] = -1;
-            if (--count[w] == 1) stack[top++] = w;
-        }
+        int32_t v = stack[--top], i = one[v], j;
+        if (count[v] != 1) continue;
+        for (int32_t n = 0; n < r->count && r->partner[i] < 0; ++n) i = r->next[i];
         count[v] = 0;
+        if ((j = r->partner[i]) < 0) continue;
+        r->partner[i] = r->partner[j] = -1;
+        if (--count[e->vertex[j]] == 1) stack[top++] = e->vertex[j];
     }
     ql_free(stack);
     ql_free(count);
+    ql_free(one);
     return status;
 }
 
 static ql_status walk_faces(extraction *e)
 {
     ql_polygons *out = e->out;
+    const ql_rays *r = &e->rays;
     uint8_t *used = NULL;
-    QL_TRY(QL_TAKE(used, e->ports + 1));
-    ql_status status = QL_TAKE(out->start, e->ports + 2);
-    if (status == QL_OK) status = QL_TAKE(out->corner, 2 * (int64_t)e->ports + 8);
+    QL_TRY(QL_TAKE(used, r->count + 1));
+    ql_status status = QL_TAKE(out->start, r->count + 2);
+    if (status == QL_OK) status = QL_TAKE(out->corner, 2 * (int64_t)r->count + 8);
     int32_t n = 0;
-    for (int32_t i = 0; status == QL_OK && i < e->ports; ++i) {
-        if (used[i]) continue;
+    for (int32_t i = 0; status == QL_OK && i < r->count; ++i) {
+        if (used[i] || r->sign[i] != 1) continue;
         int32_t begin = n, j = i, closed = 0;
         while (j >= 0 && !used[j] && n - begin < 256) {
             used[j] = 1;
-            out->corner[n++] = e->port[j].vertex;
-            j = walk_on(e, j);
+            out->corner[n++] = e->vertex[j];
+            j = ql_rays_around(r, j);
             closed = j == i;
         }
         if (!closed || n - begin < 3) {
@@ -470,13 +562,33 @@ static ql_status take_tables(extraction *e)
 {
     int64_t halves = 3 * (int64_t)e->s->face_count;
     QL_TRY(QL_TAKE(e->corner_port, 4 * halves));
-    QL_TRY(QL_TAKE(e->vertex_grid, e->s->vertex_count + 1));
     QL_TRY(QL_TAKE(e->edge_first, halves));
     QL_TRY(QL_TAKE(e->edge_count, halves));
     QL_TRY(QL_TAKE(e->face_first, e->s->face_count));
     QL_TRY(QL_TAKE(e->face_count, e->s->face_count));
     QL_TRY(QL_TAKE(e->port_start, 1));
     return QL_OK;
+}
+
+static ql_status take_rays(extraction *e)
+{
+    ql_rays *r = &e->rays;
+    r->count = e->ports;
+    QL_TRY(QL_TAKE(r->sign, e->ports + 1));
+    QL_TRY(QL_TAKE(r->next, e->ports + 1));
+    QL_TRY(QL_TAKE(r->before, e->ports + 1));
+    QL_TRY(QL_TAKE(r->partner, e->ports + 1));
+    QL_TRY(QL_TAKE(r->node, e->ports + 1));
+    QL_TRY(QL_TAKE(e->outside, e->ports + 1));
+    return QL_TAKE(e->vertex, e->ports + 1);
+}
+
+static void extraction_destroy(extraction *e)
+{
+    void *const blocks[] = {e->port,       e->port_start, e->place,       e->corner_port,  e->edge_first,
+                            e->edge_count, e->face_first, e->face_count,  e->outside,      e->vertex,
+                            e->rays.sign,  e->rays.next,  e->rays.before, e->rays.partner, e->rays.node};
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; ++i) ql_free(blocks[i]);
 }
 
 ql_status ql_extract(ql_polygons *polygons, const ql_surface *s, const int64_t *uv, const uint8_t *matching)
@@ -488,21 +600,14 @@ ql_status ql_extract(ql_polygons *polygons, const ql_surface *s, const int64_t *
     if (status == QL_OK) status = grid_on_vertices(&e);
     if (status == QL_OK) status = grid_on_edges(&e);
     for (int32_t f = 0; status == QL_OK && f < s->face_count; ++f) status = grid_in_face(&e, f);
+    if (status == QL_OK) status = take_rays(&e);
     if (status == QL_OK) status = link_ports(&e);
+    if (status == QL_OK) status = cancel_folds(&e);
+    if (status == QL_OK) status = name_words(&e);
     if (status == QL_OK) status = prune_dangling(&e);
     if (status == QL_OK) status = walk_faces(&e);
     if (status == QL_OK) status = drop_unused(&e);
-    ql_free(e.port);
-    ql_free(e.port_start);
-    ql_free(e.place);
-    ql_free(e.open);
-    ql_free(e.corner_port);
-    ql_free(e.vertex_grid);
-    ql_free(e.edge_first);
-    ql_free(e.edge_count);
-    ql_free(e.face_first);
-    ql_free(e.face_count);
-    ql_free(e.link);
+    extraction_destroy(&e);
     if (status != QL_OK) ql_polygons_destroy(polygons);
     return status;
 }

@@ -1,3 +1,4 @@
 ql_unit_test(test_quad_stages)
 ql_unit_test(test_quad_extract)
+ql_unit_test(test_quad_igm)
 ql_unit_test(test_quad_make)
