@@ -40,12 +40,13 @@ static const struct event_field {
     {                                                                                                                  \
 #name, FIELD_##kind, offsetof(ql_event, name), sizeof(((ql_event *)0)->name)                                   \
     }
-    FIELD(TEXT, mesh),    FIELD(INT, rank),   FIELD(INT, ranks),   FIELD(INT, meshes),
-    FIELD(INT, faces),    FIELD(INT, step),   FIELD(INT, steps),   FIELD(INT, attempt),
-    FIELD(INT, bytes),    FIELD(INT, code),   FIELD(REAL, loss),   FIELD(REAL, seconds),
-    FIELD(TEXT, stage),   FIELD(TEXT, text),  FIELD(TEXT, host),   FIELD(REAL, seconds_per_step),
-    FIELD(INT, pid),      FIELD(TEXT, place), FIELD(INT, process), FIELD(TEXT, job),
-    FIELD(TEXT, version),
+    FIELD(TEXT, mesh),    FIELD(INT, rank),    FIELD(INT, ranks),   FIELD(INT, meshes),
+    FIELD(INT, faces),    FIELD(INT, step),    FIELD(INT, steps),   FIELD(INT, attempt),
+    FIELD(INT, bytes),    FIELD(INT, code),    FIELD(REAL, loss),   FIELD(REAL, seconds),
+    FIELD(TEXT, stage),   FIELD(TEXT, text),   FIELD(TEXT, host),   FIELD(REAL, seconds_per_step),
+    FIELD(INT, pid),      FIELD(TEXT, place),  FIELD(INT, process), FIELD(TEXT, job),
+    FIELD(TEXT, version), FIELD(REAL, busy_s), FIELD(REAL, comm_s), FIELD(REAL, io_s),
+    FIELD(REAL, form_s),  FIELD(REAL, idle_s),
 #undef FIELD
 };
 enum { FIELD_COUNT = sizeof fields / sizeof *fields };

@@ -13,13 +13,14 @@
 /* X(name, which fields it carries) */
 #define QL_EVENT_TYPES(X)                                                                                              \
     X(start, "rank, ranks, meshes, host, pid, process, place, job, version")                                           \
-    X(mesh_start, "mesh, faces, steps, step (resumed at), attempt, ranks (of its group), text (input path)")           \
+    X(mesh_start, "mesh, faces, steps, step (resumed at), attempt, ranks and seconds (of its group), text (path)")     \
+    X(group, "mesh, ranks, seconds (from asking for work until the group was complete)")                               \
     X(sample, "mesh, step, steps, seconds, seconds_per_step, loss")                                                    \
     X(checkpoint, "mesh, step, seconds (to write), bytes")                                                             \
     X(mesh_end, "mesh, step, seconds")                                                                                 \
     X(failure, "mesh, step, stage, text (reason), attempt")                                                            \
     X(halt, "text (why: SIGTERM, time limit, halt requested)")                                                         \
-    X(end, "code (exit code), seconds")
+    X(end, "code (exit code), seconds; of the rank: busy_s, comm_s, io_s, form_s, idle_s")
 
 typedef enum ql_event_type {
 #define QL_EVENT_ENUM(name, fields) QL_EVENT_##name,
@@ -32,7 +33,7 @@ typedef struct ql_event {
     ql_event_type type;
     double time; /* seconds since 1970; 0 = now when written */
     int64_t rank, ranks, meshes, faces, step, steps, attempt, bytes, code;
-    double seconds, seconds_per_step, loss;
+    double seconds, seconds_per_step, loss, busy_s, comm_s, io_s, form_s, idle_s;
     char mesh[QL_ID_SIZE], stage[32], text[QL_SUMMARY_TEXT];
     char host[64], job[64], version[64];
     int64_t pid, process; /* process: start time, which with pid and place tells whether it is still alive */

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TAG_STATE = 1, TAG_NEXT, TAG_GRANT, TAG_ASK_STOP, TAG_STOP, TAG_DONE, TAG_DISMISSED };
+enum { TAG_STATE = 1, TAG_NEXT, TAG_MEMBERS, TAG_GRANT, TAG_ASK_STOP, TAG_STOP, TAG_DONE, TAG_DISMISSED };
 
 static const double TURN_S = 0.02, TELL_S = 1, SHOW_S = 0.5, HALT_S = 1;
 
@@ -23,7 +23,15 @@ typedef struct member {
     ql_crew_state state;
     ql_crew_end end;
     bool done;
+    bool waits; /* for a mesh to share */
 } member;
+
+/* Grant as it travels; the members go ahead of it in pieces. */
+typedef struct grant_message {
+    int64_t position;
+    int32_t number, size;
+} grant_message;
+enum { MEMBERS_PIECE = QL_MESSAGE_MAX / sizeof(int32_t), TAGS = 32768 };
 
 struct ql_crew {
     ql_comm *comm;
@@ -39,8 +47,9 @@ struct ql_crew {
     bool asked;
     char reason[QL_CREW_TEXT];
     bool ordered; /* rank 0: the stop has been told to all */
-    bool wants_next, asked_next, granted_next;
-    int64_t next;
+    bool wants_next, asked_next, granted_next, wants_together;
+    ql_crew_grant next;
+    int member_count; /* of `next`, that have arrived */
     ql_crew_end own_end;
     bool own_done, own_done_sent;
     ql_status status; /* trouble of the messenger */
@@ -50,8 +59,10 @@ struct ql_crew {
     /* rank 0 */
     member *members;
     int done_count;
-    int64_t granted;  /* meshes given away */
-    double work_left; /* of the others */
+    ql_allot_queue queue;
+    int waiting, number; /* ranks that wait to share a mesh; groups so far */
+    int *choice;         /* members of the group that is being granted */
+    double work_left;    /* of the others */
     double told_s, shown_s, logged_s, halt_s, beat_s, started_s, turned_s;
 };
 
@@ -70,23 +81,129 @@ static ql_status post_all(ql_crew *crew, int tag, const void *data, size_t bytes
     return QL_OK;
 }
 
+static ql_status post_grant(ql_crew *crew, int rank, int64_t position, const int *members, int size)
+{
+    const grant_message message = {position, crew->number, size};
+    for (int at = 0; size > 1 && at < size; at += MEMBERS_PIECE) {
+        int32_t piece[MEMBERS_PIECE];
+        const int count = size - at < MEMBERS_PIECE ? size - at : MEMBERS_PIECE;
+        for (int i = 0; i < count; ++i) piece[i] = members[at + i];
+        QL_TRY(post(crew, rank, TAG_MEMBERS, piece, (size_t)count * sizeof *piece));
+    }
+    return post(crew, rank, TAG_GRANT, &message, sizeof message);
+}
+
+/* Nothing (more) to share: whoever waits goes on by itself. */
+static ql_status release_waiting(ql_crew *crew)
+{
+    for (int rank = 0; crew->waiting > 0 && rank < crew->comm->size; ++rank) {
+        if (!crew->members[rank].waits) continue;
+        crew->members[rank].waits = false;
+        crew->waiting--;
+        QL_TRY(post_grant(crew, rank, -1, NULL, 0));
+    }
+    return QL_OK;
+}
+
 /* Rank 0 was asked to stop the run; only the first time counts. */
 static ql_status order_stop(ql_crew *crew, const char *reason)
 {
     if (crew->ordered) return QL_OK;
     crew->ordered = true;
     QL_INFO("%s: stopping after the current step", reason);
+    QL_TRY(release_waiting(crew));
     return post_all(crew, TAG_STOP, reason, strlen(reason) + 1);
 }
 
-static ql_status grant(ql_crew *crew, int rank)
+/* ---- granting ---- */
+
+static bool shared_left(const ql_allot_queue *queue)
 {
-    int64_t position = -1;
-    if (!crew->ordered && crew->granted < crew->settings.count) {
-        position = crew->granted++;
-        crew->work_left -= crew->settings.costs[position];
+    for (int level = 0; level < queue->levels; ++level)
+        if (queue->group[level] > 1 && queue->next[level] < queue->end[level]) return true;
+    return false;
+}
+
+/* Of the waiting ranks those whose numbers lie closest together, since neighbours mostly share a node. */
+static void choose_members(ql_crew *crew, int size)
+{
+    int *waiting = crew->choice, count = 0, best = 0;
+    for (int rank = 0; rank < crew->comm->size; ++rank)
+        if (crew->members[rank].waits) waiting[count++] = rank;
+    for (int first = 1; first + size <= count; ++first)
+        if (waiting[first + size - 1] - waiting[first] < waiting[best + size - 1] - waiting[best]) best = first;
+    memmove(waiting, waiting + best, (size_t)size * sizeof *waiting);
+}
+
+static ql_status grant_group(ql_crew *crew, int64_t place)
+{
+    const ql_allotment *allotment = crew->settings.allotment;
+    const int64_t position = allotment->order[place];
+    const int size = allotment->group[position];
+    choose_members(crew, size);
+    crew->number = (crew->number + 1) % TAGS;
+    crew->work_left -= crew->settings.costs[position];
+    for (int i = 0; i < size; ++i) {
+        crew->members[crew->choice[i]].waits = false;
+        crew->waiting--;
+        QL_TRY(post_grant(crew, crew->choice[i], position, crew->choice, size));
     }
-    return post(crew, rank, TAG_GRANT, &position, sizeof position);
+    return QL_OK;
+}
+
+/* Whatever can begin with the ranks that wait. */
+static ql_status grant_waiting(ql_crew *crew)
+{
+    while (!crew->ordered && shared_left(&crew->queue)) {
+        int64_t place = ql_allot_queue_next(&crew->queue, crew->waiting);
+        if (place < 0) return QL_OK;
+        QL_TRY(grant_group(crew, place));
+    }
+    return release_waiting(crew);
+}
+
+static ql_status grant_own(ql_crew *crew, int rank)
+{
+    int64_t place = crew->ordered ? -1 : ql_allot_queue_next(&crew->queue, 1);
+    if (place < 0) return post_grant(crew, rank, -1, NULL, 0);
+    const int64_t position = crew->settings.allotment->order[place];
+    crew->work_left -= crew->settings.costs[position];
+    return post_grant(crew, rank, position, NULL, 1);
+}
+
+static ql_status take_request(ql_crew *crew, const ql_message *message)
+{
+    int32_t together;
+    memcpy(&together, message->data, sizeof together);
+    if (together == 0) return grant_own(crew, message->peer);
+    crew->members[message->peer].waits = true;
+    crew->waiting++;
+    return grant_waiting(crew);
+}
+
+static ql_status take_members(ql_crew *crew, const ql_message *message)
+{
+    const int count = (int)(message->bytes / sizeof(int32_t));
+    int *grown = ql_memory_resize(crew->next.members, (size_t)(crew->member_count + count), sizeof *grown);
+    if (grown == NULL) return QL_FAIL(NO_MEMORY, "no memory for the members of a group");
+    crew->next.members = grown;
+    for (int i = 0; i < count; ++i) {
+        int32_t rank;
+        memcpy(&rank, message->data + (size_t)i * sizeof rank, sizeof rank);
+        grown[crew->member_count++] = rank;
+    }
+    return QL_OK;
+}
+
+static void take_grant(ql_crew *crew, const ql_message *message)
+{
+    grant_message grant;
+    memcpy(&grant, message->data, sizeof grant);
+    crew->next.position = grant.position;
+    crew->next.number = grant.number;
+    crew->next.size = grant.size;
+    crew->member_count = 0;
+    crew->granted_next = true;
 }
 
 static ql_status take_message(ql_crew *crew, const ql_message *message)
@@ -94,11 +211,9 @@ static ql_status take_message(ql_crew *crew, const ql_message *message)
     member *from = crew->members != NULL ? &crew->members[message->peer] : NULL;
     switch (message->tag) {
     case TAG_STATE: memcpy(&from->state, message->data, sizeof from->state); return QL_OK;
-    case TAG_NEXT: return grant(crew, message->peer);
-    case TAG_GRANT:
-        memcpy(&crew->next, message->data, sizeof crew->next);
-        crew->granted_next = true;
-        return QL_OK;
+    case TAG_NEXT: return take_request(crew, message);
+    case TAG_MEMBERS: return take_members(crew, message);
+    case TAG_GRANT: take_grant(crew, message); return QL_OK;
     case TAG_ASK_STOP: return order_stop(crew, (const char *)message->data);
     case TAG_STOP:
         (void)snprintf(crew->reason, sizeof crew->reason, "%.*s", QL_CREW_TEXT - 1, (const char *)message->data);
@@ -137,7 +252,8 @@ static ql_status send_own(ql_crew *crew, double now)
         crew->asked = true;
     }
     if (crew->wants_next && !crew->asked_next) {
-        QL_TRY(post(crew, 0, TAG_NEXT, NULL, 0));
+        const int32_t together = crew->wants_together;
+        QL_TRY(post(crew, 0, TAG_NEXT, &together, sizeof together));
         crew->asked_next = true;
     }
     if (!crew->told && (now - crew->told_s > TELL_S || crew->own_done)) {
@@ -309,6 +425,8 @@ ql_status ql_crew_create(ql_crew **out, ql_comm *comm, const ql_crew_settings *s
     (void)pthread_cond_init(&crew->changed, NULL);
     *out = crew;
     ql_status status = comm->rank == 0 ? QL_TAKE(crew->members, comm->size) : QL_OK;
+    if (status == QL_OK && comm->rank == 0) status = QL_TAKE(crew->choice, comm->size);
+    if (comm->rank == 0) ql_allot_queue_begin(&crew->queue, settings->allotment);
     if (status == QL_OK && comm->threads) status = start_messenger(crew);
     if (status == QL_OK) return QL_OK;
     ql_crew_destroy(crew);
@@ -329,6 +447,8 @@ void ql_crew_destroy(ql_crew *crew)
     ql_log_live(NULL);
     (void)pthread_cond_destroy(&crew->changed);
     (void)pthread_mutex_destroy(&crew->mutex);
+    ql_crew_grant_clear(&crew->next);
+    ql_free(crew->choice);
     ql_free(crew->members);
     ql_free(crew);
 }
@@ -361,22 +481,30 @@ const char *ql_crew_reason(const ql_crew *crew)
 
 bool ql_crew_has_messenger(const ql_crew *crew) { return crew->threaded; }
 
-ql_status ql_crew_next(ql_crew *crew, int64_t *position)
+ql_status ql_crew_next(ql_crew *crew, bool together, ql_crew_grant *grant)
 {
     (void)pthread_mutex_lock(&crew->mutex);
     crew->wants_next = true;
+    crew->wants_together = together;
     crew->asked_next = crew->granted_next = false;
     (void)pthread_cond_broadcast(&crew->changed); /* the messenger need not wait out its turn */
     while (!crew->granted_next && crew->status == QL_OK) {
         if (!crew->threaded) turn(crew);
         if (!crew->granted_next) wait_a_turn(crew);
     }
-    *position = crew->granted_next ? crew->next : -1;
+    *grant = crew->granted_next ? crew->next : (ql_crew_grant){.position = -1};
+    if (crew->granted_next) crew->next = (ql_crew_grant){0};
     crew->wants_next = false;
     ql_status status = crew->status;
     if (status != QL_OK) status = ql_error_set(status, __FILE__, __LINE__, "%s", crew->status_text);
     (void)pthread_mutex_unlock(&crew->mutex);
     return status;
+}
+
+void ql_crew_grant_clear(ql_crew_grant *grant)
+{
+    ql_free(grant->members);
+    *grant = (ql_crew_grant){.position = -1};
 }
 
 void ql_crew_stop(ql_crew *crew, const char *reason)
@@ -394,6 +522,10 @@ static void add_end(ql_crew_end *sum, const ql_crew_end *one)
     sum->failed += one->failed;
     sum->left += one->left;
     sum->train_s += one->train_s;
+    sum->comm_s += one->comm_s;
+    sum->io_s += one->io_s;
+    sum->form_s += one->form_s;
+    sum->groups += one->groups;
     if (one->wall_s > sum->wall_s) sum->wall_s = one->wall_s;
     if (one->status <= sum->status) return;
     sum->status = one->status;
@@ -413,7 +545,7 @@ ql_status ql_crew_gather(ql_crew *crew, const ql_crew_end *mine, ql_crew_end *al
         wait_a_turn(crew);
     }
     for (int rank = 0; crew->members != NULL && rank < crew->comm->size; ++rank) add_end(all, &crew->members[rank].end);
-    if (crew->members != NULL) all->left += crew->settings.count - crew->granted;
+    if (crew->members != NULL) all->left += ql_allot_queue_left(&crew->queue);
     ql_status status = crew->status;
     if (status != QL_OK) status = ql_error_set(status, __FILE__, __LINE__, "%s", crew->status_text);
     (void)pthread_mutex_unlock(&crew->mutex);

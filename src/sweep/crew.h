@@ -7,8 +7,11 @@
  *
  *   any rank -> 0: state, next mesh please, ask to stop, done          0 -> a rank: take this one; to all: stop, dismissed
  *
- * Work is not dealt beforehand: rank 0 keeps a counter into the list of meshes, longest first, and whoever asks gets the next
- * one (list scheduling: Graham 1969). All ranks have the same list, so a grant is one number.
+ * Work is not dealt beforehand: rank 0 has the order in which meshes begin and how many ranks each gets (sweep/allot.h), and
+ * grants them to ranks as they come free. First come the meshes that several ranks share: ranks that are free wait with rank
+ * 0 until the group of the next mesh is complete, which then gets its list of members; ranks that no group can use meanwhile get
+ * meshes of their own. When all shared meshes have begun every rank is told so, and from then on asks for one mesh after the
+ * other, ahead of need. All ranks have the same list of meshes, so a grant is one number and the members.
  *
  * Where MPI offers no MPI_THREAD_MULTIPLE the messenger's turn is taken by ql_crew_should_stop, between steps.
  */
@@ -16,6 +19,7 @@
 #define QL_SWEEP_CREW_H
 
 #include "comm/comm.h"
+#include "sweep/allot.h"
 #include "sweep/lock.h"
 
 enum { QL_CREW_TEXT = 160 };
@@ -33,7 +37,11 @@ typedef struct ql_crew_state {
 /* How a rank's work ended, or summed over all. */
 typedef struct ql_crew_end {
     int64_t finished, failed, left; /* left: granted but not finished; in the sum also what nobody was granted */
-    double train_s;                 /* spent in trainings */
+    double train_s;                 /* computing in trainings */
+    double comm_s;                  /* between the ranks of groups: sending, and waiting for each other */
+    double io_s;                    /* reading and writing while nothing was trained */
+    double form_s;                  /* until a group that we then belonged to was complete, and its communicator made */
+    int64_t groups;                 /* meshes that we shared with other ranks */
     double wall_s;                  /* from the first mesh to the end of the work; in the sum the longest */
     ql_status status;               /* an error that is not a single mesh's; the worst of all */
     char text[512];                 /* of that error */
@@ -41,12 +49,13 @@ typedef struct ql_crew_end {
 
 typedef struct ql_crew_settings {
     const char *run_directory;
-    const ql_lock *lock;      /* rank 0: kept alive; NULL = none */
-    const double *costs;      /* rank 0: of the meshes on the list, in its order */
-    int64_t count;            /* of meshes on the list */
-    int64_t meshes;           /* of the whole run */
-    int64_t finished, failed; /* of them before this run */
-    int64_t max_failures;     /* 0 = no limit */
+    const ql_lock *lock;           /* rank 0: kept alive; NULL = none */
+    const double *costs;           /* rank 0: of the meshes on the list, in its order */
+    const ql_allotment *allotment; /* rank 0: of the same meshes */
+    int64_t count;                 /* of meshes on the list */
+    int64_t meshes;                /* of the whole run */
+    int64_t finished, failed;      /* of them before this run */
+    int64_t max_failures;          /* 0 = no limit */
     double log_interval_s;
 } ql_crew_settings;
 
@@ -63,8 +72,19 @@ void ql_crew_tell(ql_crew *crew, const ql_crew_state *state);
 bool ql_crew_should_stop(ql_crew *crew);
 const char *ql_crew_reason(const ql_crew *crew);
 
-/* The next mesh to do, as a position in the list; -1: none, or the run stops. Waits for rank 0's messenger. */
-ql_status ql_crew_next(ql_crew *crew, int64_t *position);
+/* A mesh to do, and with whom. */
+typedef struct ql_crew_grant {
+    int64_t position; /* in the list; -1: no more, or the run stops */
+    int number;       /* of the group: the tag for forming it */
+    int size;         /* ranks that share the mesh; 0 with position -1 */
+    int *members;     /* their ranks when there are several; ours by ql_crew_grant_clear */
+} ql_crew_grant;
+
+/* The next mesh to do. Waits for rank 0's messenger. `together`: one that is shared, if need be until its group is complete (or
+ * one of our own meanwhile); every member of a grant must then go and form the group, whatever else happens. Position -1
+ * there: all shared meshes have begun. Otherwise one of our own; only after that. */
+ql_status ql_crew_next(ql_crew *crew, bool together, ql_crew_grant *grant);
+void ql_crew_grant_clear(ql_crew_grant *grant);
 
 /* Whether any thread may call ql_crew_next (else only the one that created the crew). */
 bool ql_crew_has_messenger(const ql_crew *crew);

@@ -42,12 +42,8 @@ static ql_status read_work(ql_worker *worker, const ql_work *work, ql_task **out
     return QL_OK;
 }
 
-ql_status ql_worker_read(ql_worker *worker, ql_task **task)
+ql_status ql_worker_read_granted(ql_worker *worker, int64_t position, ql_task **task)
 {
-    int64_t position;
-    *task = NULL;
-    QL_TRY(ql_crew_next(worker->setup->crew, &position));
-    if (position < 0) return QL_OK;
     const ql_work *work = &worker->setup->survey->work[worker->setup->order[position]];
     (void)pthread_mutex_lock(&worker->mutex);
     worker->granted++;
@@ -58,6 +54,14 @@ ql_status ql_worker_read(ql_worker *worker, ql_task **task)
     worker->read_seconds = (*task)->read_seconds;
     (void)pthread_mutex_unlock(&worker->mutex);
     return QL_OK;
+}
+
+ql_status ql_worker_read(ql_worker *worker, ql_task **task)
+{
+    ql_crew_grant grant;
+    *task = NULL;
+    QL_TRY(ql_crew_next(worker->setup->crew, false, &grant));
+    return grant.position < 0 ? QL_OK : ql_worker_read_granted(worker, grant.position, task);
 }
 
 /* Whether what is in hand keeps the engine busy for longer than getting the next mesh takes. */

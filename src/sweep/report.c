@@ -119,6 +119,10 @@ static void print_use(FILE *out, const ql_report_facts *facts)
     (void)fprintf(out, "Training took %s on %d %s in %s: %.0f %% of their time\n",
                   ql_clock_duration(train, end->train_s), facts->ranks, plural(facts->ranks, "rank", "ranks"),
                   ql_clock_duration(wall, end->wall_s), 100 * end->train_s / (facts->ranks * end->wall_s));
+    const double percent = 100 / (facts->ranks * end->wall_s);
+    if (end->groups > 0)
+        (void)fprintf(out, "Groups: %.1f %% between their ranks, %.1f %% until they were complete; files %.1f %%\n",
+                      end->comm_s * percent, end->form_s * percent, end->io_s * percent);
 }
 
 static void print_places(FILE *out, const ql_report_facts *facts)

@@ -10,6 +10,7 @@
 #include "store/rundir.h"
 #include "sweep/continue.h"
 #include "sweep/cores.h"
+#include "sweep/grouping.h"
 #include "sweep/report.h"
 #include "sweep/signals.h"
 #include "sweep/worker.h"
@@ -30,7 +31,8 @@ typedef struct sweep {
     ql_crew *crew;
     int64_t *order, count; /* what is to do, longest first */
     double *costs;
-    ql_crew_end end; /* rank 0: of all */
+    ql_allotment allotment; /* rank 0: ranks per mesh */
+    ql_crew_end end;        /* rank 0: of all */
 } sweep;
 
 /* ---- beginning ---- */
@@ -159,7 +161,14 @@ static ql_status list_work(sweep *s)
     QL_TRY(ql_survey_deal(&s->survey, 0, 1, &s->order, &s->count));
     QL_TRY(QL_TAKE(s->costs, s->count));
     for (int64_t i = 0; i < s->count; ++i) s->costs[i] = s->survey.work[s->order[i]].cost;
-    return QL_OK;
+    if (s->comm->rank != 0) return QL_OK;
+    const ql_grouping_facts facts = {.options = &s->options,
+                                     .engine = s->engine,
+                                     .survey = &s->survey,
+                                     .order = s->order,
+                                     .count = s->count,
+                                     .ranks = s->comm->size};
+    return ql_grouping_make(&s->allotment, &facts);
 }
 
 static ql_status start_crew(sweep *s)
@@ -168,6 +177,7 @@ static ql_status start_crew(sweep *s)
     ql_crew_settings settings = {.run_directory = s->request->run_directory,
                                  .lock = s->comm->rank == 0 ? &s->lock : NULL,
                                  .costs = s->costs,
+                                 .allotment = &s->allotment,
                                  .count = s->count,
                                  .meshes = survey->count - survey->states[QL_WORK_TWIN],
                                  .finished = survey->states[QL_WORK_FINISHED],
@@ -188,6 +198,7 @@ static void work(sweep *s, ql_crew_end *mine)
                              .order = s->order,
                              .events = &s->events,
                              .crew = s->crew,
+                             .comm = s->comm,
                              .ranks = s->comm->size,
                              .deadline_s = limit > 0 ? s->request->started_s + limit : 0};
     ql_worker_run(&setup, mine);
@@ -246,6 +257,7 @@ static void release(sweep *s)
     ql_collection_destroy(&s->collection);
     ql_free(s->order);
     ql_free(s->costs);
+    ql_allot_destroy(&s->allotment);
 }
 
 /* Up to where all ranks still go in step. */
@@ -282,7 +294,15 @@ static ql_status run(sweep *s)
     QL_TRY(ql_comm_agree(s->comm, start_crew(s)));
     work(s, &mine);
     status = part(s, &mine);
-    ql_event event = {.type = QL_EVENT_end, .code = exit_code(status), .seconds = ql_clock_s() - s->request->started_s};
+    const double spent = mine.train_s + mine.comm_s + mine.io_s + mine.form_s;
+    ql_event event = {.type = QL_EVENT_end,
+                      .code = exit_code(status),
+                      .seconds = ql_clock_s() - s->request->started_s,
+                      .busy_s = mine.train_s,
+                      .comm_s = mine.comm_s,
+                      .io_s = mine.io_s,
+                      .form_s = mine.form_s,
+                      .idle_s = mine.wall_s > spent ? mine.wall_s - spent : 0};
     (void)ql_events_write(&s->events, &event);
     return status;
 }

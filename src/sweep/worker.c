@@ -41,10 +41,11 @@ void ql_worker_event(ql_worker *worker, ql_event *event, const ql_task *task)
 
 /* ---- callbacks of a training ---- */
 
-/* Time that stopping takes from now on: the step that is about to begin, a checkpoint, the end. */
+/* Time that stopping takes from now on: the step that is about to begin (in a group the wish travels with one more), a
+ * checkpoint, the end. */
 static double farewell(const ql_worker *worker)
 {
-    return 1.5 * worker->step_s + 1.5 * (worker->write_s > 0 ? worker->write_s : CHECKPOINT_GUESS_S) + FAREWELL_S;
+    return 2.5 * worker->step_s + 1.5 * (worker->write_s > 0 ? worker->write_s : CHECKPOINT_GUESS_S) + FAREWELL_S;
 }
 
 static bool is_late(ql_worker *worker)
@@ -79,6 +80,7 @@ static ql_status write_checkpoint(void *context, const ql_snapshot *snapshot)
     ql_status status = ql_checkpoint_write(path, snapshot, &task->options, NULL);
     worker->last_checkpoint_s = ql_clock_s();
     worker->write_s = worker->last_checkpoint_s - began;
+    worker->io_s += worker->write_s;
     if (status != QL_OK) {
         if (should_stop(worker)) return status;
         QL_WARNING("%s: checkpoint after step %lld not written: %s", task->work->id, (long long)snapshot->step,
@@ -128,8 +130,8 @@ static void note_progress(void *context, const ql_train_progress *progress)
 
 /* ---- one mesh ---- */
 
-/* The checkpoint to go on from: snapshot->step < 0 = none. A damaged one costs time, not the mesh. */
-static ql_status find_snapshot(ql_worker *worker, const ql_task *task, ql_snapshot *snapshot)
+/* A damaged one costs time, not the mesh. */
+ql_status ql_worker_find_snapshot(ql_worker *worker, const ql_task *task, ql_snapshot *snapshot)
 {
     char path[QL_PATH_SIZE];
     ql_checkpoint_origin origin;
@@ -153,14 +155,15 @@ static ql_status find_snapshot(ql_worker *worker, const ql_task *task, ql_snapsh
     return QL_OK;
 }
 
-static void note_start(ql_worker *worker, const ql_task *task, int64_t step)
+static void note_start(ql_worker *worker, const ql_task *task, int64_t step, const ql_comm *group, double formed_s)
 {
     ql_event event = {.type = QL_EVENT_mesh_start,
                       .faces = task->mesh.face_count,
                       .steps = task->options.train.steps,
                       .step = step,
                       .attempt = task->attempt.number,
-                      .ranks = 1};
+                      .ranks = group != NULL ? group->size : 1,
+                      .seconds = formed_s};
     (void)snprintf(event.text, sizeof event.text, "%.*s", (int)sizeof event.text - 1, task->item->path);
     ql_worker_event(worker, &event, task);
     worker->last_sample_s = worker->last_checkpoint_s = ql_clock_s();
@@ -183,43 +186,62 @@ static void note_stop(ql_worker *worker)
     (void)pthread_mutex_unlock(&worker->mutex);
 }
 
-static ql_status train_with(ql_worker *worker, ql_task *task, const ql_snapshot *snapshot)
+/* Ranks of a group but the first: how fast it goes, for the time limit. */
+static void note_pace(void *context, const ql_train_progress *progress)
 {
-    const ql_train_callbacks callbacks = {worker, should_stop, should_checkpoint, write_checkpoint, note_progress};
-    ql_train_job job = {&task->mesh, &task->options, worker->setup->engine, NULL};
-    note_start(worker, task, snapshot->step > 0 ? snapshot->step : 0);
+    ((ql_worker *)context)->step_s = progress->seconds_per_step;
+}
+
+ql_status ql_worker_train_with(ql_worker *worker, ql_task *task, const ql_snapshot *snapshot, ql_comm *group,
+                               double formed_s)
+{
+    const bool first = group == NULL || group->rank == 0;
+    const ql_train_callbacks callbacks = {worker, should_stop, first ? should_checkpoint : NULL,
+                                          first ? write_checkpoint : NULL, first ? note_progress : note_pace};
+    const ql_train_job job = {&task->mesh, &task->options, worker->setup->engine, group};
+    const double comm_before = group != NULL ? group->seconds : 0, io_before = worker->io_s;
+    worker->current = task;
+    worker->going = false;
+    if (first) note_start(worker, task, snapshot->step > 0 ? snapshot->step : 0, group, formed_s);
     ql_signals_set_mark(task->attempt.mark);
     double began = ql_clock_s();
     ql_status status = ql_train_mesh(&task->result, &job, snapshot->step >= 0 ? snapshot : NULL, &callbacks);
     ql_signals_set_mark(NULL);
-    worker->train_s += ql_clock_s() - began;
-    note_stop(worker);
+    const double comm_s = group != NULL ? group->seconds - comm_before : 0;
+    worker->comm_s += comm_s;
+    worker->train_s += ql_clock_s() - began - comm_s - (worker->io_s - io_before);
+    if (first) note_stop(worker);
     return status;
 }
 
-/* Stopped (QL_STATUS_STOPPED) and trouble of the run directory (QL_STATUS_IO) come back; what is the mesh's own ends up in the
- * task. */
-static ql_status train(ql_worker *worker, ql_task *task)
+ql_status ql_worker_begin_attempt(ql_worker *worker, ql_task *task, const ql_snapshot *snapshot)
 {
-    const char *run = worker->setup->run_directory;
-    ql_snapshot snapshot;
-    worker->current = task;
-    worker->going = false;
-    if (ql_worker_find_trained(worker, task)) return QL_OK;
-    ql_status status = find_snapshot(worker, task, &snapshot);
-    if (status == QL_OK)
-        status = ql_attempt_begin(&task->attempt, run, task->work->id, task->mesh.face_count,
-                                  snapshot.step > 0 ? snapshot.step : 0, worker->setup->options->sweep.max_attempts);
-    if (status == QL_STATUS_MESH)
-        ql_task_fail(task, status, "process");
-    else if (status == QL_OK) {
-        status = train_with(worker, task, &snapshot);
-        if (status == QL_STATUS_STOPPED) status = ql_attempt_over(&task->attempt, run) == QL_OK ? status : QL_STATUS_IO;
-    }
-    ql_snapshot_destroy(&snapshot);
-    if (status == QL_STATUS_STOPPED || status == QL_STATUS_IO) return status;
+    return ql_attempt_begin(&task->attempt, worker->setup->run_directory, task->work->id, task->mesh.face_count,
+                            snapshot->step > 0 ? snapshot->step : 0, worker->setup->options->sweep.max_attempts);
+}
+
+ql_status ql_worker_end_training(ql_worker *worker, ql_task *task, ql_status status)
+{
+    if (status == QL_STATUS_STOPPED)
+        return ql_attempt_over(&task->attempt, worker->setup->run_directory) == QL_OK ? status : QL_STATUS_IO;
+    if (status == QL_STATUS_IO) return status;
     if (status != QL_OK && task->stage == NULL) ql_task_fail(task, status, worker->going ? "train" : "prepare");
     return QL_OK;
+}
+
+ql_status ql_worker_train(ql_worker *worker, ql_task *task)
+{
+    ql_snapshot snapshot = {.step = -1};
+    worker->going = false;
+    if (ql_worker_find_trained(worker, task)) return QL_OK;
+    ql_status status = ql_worker_find_snapshot(worker, task, &snapshot);
+    if (status == QL_OK) status = ql_worker_begin_attempt(worker, task, &snapshot);
+    if (status == QL_STATUS_MESH)
+        ql_task_fail(task, status, "process");
+    else if (status == QL_OK)
+        status = ql_worker_train_with(worker, task, &snapshot, NULL, 0);
+    ql_snapshot_destroy(&snapshot);
+    return ql_worker_end_training(worker, task, status);
 }
 
 /* ---- the threads ---- */
@@ -274,24 +296,57 @@ static ql_task *next_task(ql_worker *worker, bool ahead)
     return task;
 }
 
+/* On to the last stage with a task whose training ended so; whether to go on. */
+static bool hand_over(ql_worker *worker, ql_task *task, ql_status status)
+{
+    if (status == QL_OK) {
+        if (task != NULL) ql_queue_put(&worker->trained, task);
+        return true;
+    }
+    if (status != QL_STATUS_STOPPED) ql_worker_break(worker, status);
+    ql_task_destroy(task);
+    return false;
+}
+
+static ql_status train_if_sound(ql_worker *worker, ql_task *task)
+{
+    if (task->stage != NULL) return QL_OK;
+    return may_begin(worker) ? ql_worker_train(worker, task) : QL_STATUS_STOPPED;
+}
+
 static void train_all(ql_worker *worker, bool ahead)
 {
     while (may_begin(worker)) {
         ql_task *task = next_task(worker, ahead);
-        if (task == NULL) break;
-        ql_status status = QL_OK;
-        if (task->stage == NULL && may_begin(worker))
-            status = train(worker, task);
-        else if (task->stage == NULL)
-            status = QL_STATUS_STOPPED;
-        if (status == QL_OK) {
-            ql_queue_put(&worker->trained, task);
-            continue;
-        }
-        if (status != QL_STATUS_STOPPED) ql_worker_break(worker, status);
-        ql_task_destroy(task);
-        break;
+        if (task == NULL || !hand_over(worker, task, train_if_sound(worker, task))) return;
     }
+}
+
+static ql_status do_grant(ql_worker *worker, const ql_crew_grant *grant, double asked_s, ql_task **task)
+{
+    if (grant->size > 1) return ql_worker_share(worker, grant, asked_s, task);
+    const double began = ql_clock_s();
+    QL_TRY(ql_worker_read_granted(worker, grant->position, task));
+    worker->io_s += ql_clock_s() - began;
+    return train_if_sound(worker, *task);
+}
+
+/* The meshes that ranks share, until all of them have begun. Nothing is read ahead here, since a group waits for its members.
+ * Whether to go on. */
+static bool train_shared(ql_worker *worker)
+{
+    while (may_begin(worker)) {
+        ql_crew_grant grant;
+        ql_task *task = NULL;
+        const double asked_s = ql_clock_s();
+        ql_status status = ql_crew_next(worker->setup->crew, true, &grant);
+        const bool more = status == QL_OK && grant.position >= 0;
+        if (more) status = do_grant(worker, &grant, asked_s, &task);
+        ql_crew_grant_clear(&grant);
+        if (!hand_over(worker, task, status)) return false;
+        if (!more) return true;
+    }
+    return false;
 }
 
 static void run_threads(ql_worker *worker)
@@ -301,8 +356,9 @@ static void run_threads(ql_worker *worker)
     ql_queue_create(&worker->read, ahead < 1 ? 1 : ahead > QL_QUEUE_MAX ? QL_QUEUE_MAX : (int)ahead);
     ql_queue_create(&worker->trained, 1);
     bool finishing = start_thread(&finisher, run_finisher, worker);
-    bool reading = finishing && ahead > 0 && start_thread(&reader, run_reader, worker);
-    if (finishing && (reading || ahead == 0)) train_all(worker, reading);
+    bool on = finishing && (worker->setup->comm->size == 1 || train_shared(worker));
+    bool reading = on && ahead > 0 && start_thread(&reader, run_reader, worker);
+    if (on && (reading || ahead == 0)) train_all(worker, reading);
     ql_queue_close(&worker->read);
     ql_queue_close(&worker->trained);
     if (reading) (void)pthread_join(reader, NULL);
@@ -319,6 +375,10 @@ void ql_worker_run(const ql_worker_setup *setup, ql_crew_end *end)
     (void)pthread_mutex_lock(&worker.mutex);
     worker.end.left = worker.granted - worker.end.finished - worker.end.failed;
     worker.end.train_s = worker.train_s;
+    worker.end.comm_s = worker.comm_s;
+    worker.end.io_s = worker.io_s;
+    worker.end.form_s = worker.form_s;
+    worker.end.groups = worker.groups;
     worker.end.wall_s = ql_clock_s() - worker.started_s;
     worker.state.work_left = 0;
     ql_worker_tell(&worker);

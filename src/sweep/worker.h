@@ -1,5 +1,6 @@
 /* What a rank does with its meshes: read and check them ahead (one thread), train them (the calling thread), extract quads
- * and write results behind (one thread). A mesh that fails is recorded and hinders no other. */
+ * and write results behind (one thread). A mesh that fails is recorded and hinders no other. Meshes that several ranks share come
+ * first; there the first rank of the group reads, checks, writes checkpoints and finishes, the others only train. */
 #ifndef QL_SWEEP_WORKER_H
 #define QL_SWEEP_WORKER_H
 
@@ -17,6 +18,7 @@ typedef struct ql_worker_setup {
     const int64_t *order; /* the list that the crew grants from: indices into the survey's work */
     ql_events *events;
     ql_crew *crew;
+    ql_comm *comm;
     int ranks;
     double deadline_s; /* by ql_clock_s; 0 = none */
 } ql_worker_setup;

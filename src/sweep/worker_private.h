@@ -1,4 +1,4 @@
-/* Between worker.c, reading.c and finishing.c only. */
+/* Between worker.c, sharing.c, reading.c and finishing.c only. */
 #ifndef QL_SWEEP_WORKER_PRIVATE_H
 #define QL_SWEEP_WORKER_PRIVATE_H
 
@@ -19,17 +19,37 @@ typedef struct ql_worker {
     double started_s;
     /* training thread only */
     ql_task *current;
-    double train_s;                                           /* sum over its meshes */
+    double train_s, comm_s, io_s, form_s; /* sums over its meshes */
+    int64_t groups;
     double step_s, write_s, last_checkpoint_s, last_sample_s; /* newest step and checkpoint; when */
     bool going;
 } ql_worker;
 
-/* Stage 1: the next mesh from the crew as a new task, read and checked (or failed). NULL: no more. */
+/* Stage 1: the next mesh from the crew as a new task, read and checked (or failed). NULL: no more. And the same for a mesh that
+ * was granted already. */
 ql_status ql_worker_read(ql_worker *worker, ql_task **task);
+ql_status ql_worker_read_granted(ql_worker *worker, int64_t position, ql_task **task);
 
 /* Stage 1 ahead of the training, until there is no more: a mesh is taken on only when the ones in hand will soon be done, so
  * that no rank holds back work that another one could do now. */
 void ql_worker_read_ahead(ql_worker *worker);
+
+/* Stage 2, the calling thread: a task that was read. Stopped (QL_STATUS_STOPPED) and trouble of the run directory
+ * (QL_STATUS_IO) come back; what is the mesh's own ends up in the task. */
+ql_status ql_worker_train(ql_worker *worker, ql_task *task);
+
+/* The parts of it. find_snapshot: the checkpoint to go on from, snapshot->step < 0 = none. `status` of begin: QL_STATUS_MESH
+ * when the mesh killed the process too often. train_with is collective over `group` (NULL: alone); on its first rank it keeps
+ * the records. end sorts the status of a training as above. */
+ql_status ql_worker_find_snapshot(ql_worker *worker, const ql_task *task, ql_snapshot *snapshot);
+ql_status ql_worker_begin_attempt(ql_worker *worker, ql_task *task, const ql_snapshot *snapshot);
+ql_status ql_worker_train_with(ql_worker *worker, ql_task *task, const ql_snapshot *snapshot, ql_comm *group,
+                               double formed_s);
+ql_status ql_worker_end_training(ql_worker *worker, ql_task *task, ql_status status);
+
+/* A mesh that was granted to several ranks, from the forming of the group to its end. On its first rank *task comes back for
+ * stage 3 (NULL elsewhere, and when it was stopped). Statuses as above; collective over the members. */
+ql_status ql_worker_share(ql_worker *worker, const ql_crew_grant *grant, double asked_s, ql_task **task);
 
 /* Stage 3: quads, result file, record of the failure; takes the task over. */
 void ql_worker_finish(ql_worker *worker, ql_task *task);
