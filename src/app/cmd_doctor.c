@@ -2,6 +2,7 @@
  * printed as text or JSON; advice is what a person should change. */
 #include "app/arguments.h"
 #include "app/commands.h"
+#include "base/binding.h"
 #include "base/build.h"
 #include "base/json.h"
 #include "base/machine.h"
@@ -174,8 +175,19 @@ static void add_limit(report *r, const char *name, int resource, rlim_t divisor)
 /* What a rank tells the first one. */
 typedef struct rank_place {
     char host[64];
-    int threads, local_size;
+    int threads, local_rank, local_size;
+    ql_binding binding;
 } rank_place;
+
+static void place_of_rank(report *r, int rank, const rank_place *place)
+{
+    char name[24], gpu[QL_GPU_SIZE], text[2 * QL_GPU_SIZE + 32] = "";
+    if (ql_binding_gpu(&place->binding, place->local_rank, gpu)[0] != '\0')
+        (void)snprintf(text, sizeof text, ", GPU %s of %s", gpu, place->binding.gpus);
+    (void)snprintf(name, sizeof name, "rank_%d", rank);
+    fact(r, name, "%s, local rank %d, %d hardware threads (%s), NUMA %s%s", place->host, place->local_rank,
+         place->threads, place->binding.cpus, place->binding.numa[0] != '\0' ? place->binding.numa : "unknown", text);
+}
 
 /* Collective when started by a launcher; alone, MPI is not started: it may end the process when it is broken. */
 static ql_status look_at_mpi(report *r, const ql_machine *machine, ql_comm **world)
@@ -189,17 +201,17 @@ static ql_status look_at_mpi(report *r, const ql_machine *machine, ql_comm **wor
     }
     QL_TRY(ql_launcher_mpi.start(world, NULL, NULL));
     char host[QL_HOST_SIZE];
-    rank_place mine = {.threads = machine->threads, .local_size = (*world)->local_size}, *all;
+    rank_place mine = {.threads = machine->threads,
+                       .local_rank = (*world)->local_rank,
+                       .local_size = (*world)->local_size},
+               *all;
+    ql_binding_look(&mine.binding);
     (void)snprintf(mine.host, sizeof mine.host, "%.63s", ql_process_host(host));
     QL_TRY(QL_TAKE(all, (*world)->size));
     ql_status status = (*world)->kind->allgather(*world, &mine, all, sizeof mine);
     fact(r, "ranks", "%d", (*world)->size);
     fact(r, "threads", "%s", (*world)->threads ? "multiple" : "not MPI_THREAD_MULTIPLE");
-    for (int i = 0; status == QL_OK && i < (*world)->size && i < 32; ++i) {
-        char name[24];
-        (void)snprintf(name, sizeof name, "rank_%d", i);
-        fact(r, name, "%s, %d hardware threads", all[i].host, all[i].threads);
-    }
+    for (int i = 0; status == QL_OK && i < (*world)->size && i < 32; ++i) place_of_rank(r, i, &all[i]);
     long online = sysconf(_SC_NPROCESSORS_ONLN);
     if (status == QL_OK && (long)all[0].threads * all[0].local_size < online)
         advise(

@@ -36,8 +36,10 @@ expect_out "did you mean QL_TRAIN_STEPS?"
 
 # under mpirun one report for all ranks
 if command -v mpirun >/dev/null && "$QUADLOOM" doctor | grep -q 'mpi  *Open MPI'; then
-    run mpirun -n 2 "$QUADLOOM" doctor --json
+    run env CUDA_VISIBLE_DEVICES=4,7 mpirun -n 2 "$QUADLOOM" doctor --json
     expect_code 0
+    expect_out "local rank 1, "
+    expect_out "GPU 7 of 4,7"
     keep mpi.json
     run "$PYTHON" -c 'import json, sys; d = json.load(open(sys.argv[1])); assert d["mpi"]["ranks"] == 2, d["mpi"]; d["mpi"]["rank_1"]' "$WORK/mpi.json"
     expect_code 0
