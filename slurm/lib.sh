@@ -132,7 +132,8 @@ ql_job_state() { scontrol -o show job "$(ql_job_name)" 2>/dev/null | sed -n 's/.
 ql_to_seconds() {
     local text=$1 days=0 part total=0
     case $text in *-*) days=${text%%-*} text=${text#*-} ;; esac
-    case $days$text in '' | *[!0-9:]*) return ;; esac
+    case $text in '' | *[!0-9:]*) return ;; esac
+    case $days in *[!0-9]*) return ;; esac
     local IFS=:
     for part in $text; do total=$((total * 60 + 10#$part)); done
     printf '%s\n' $((10#$days * 86400 + total))
@@ -329,4 +330,66 @@ ql_work() {
     [ -z "$left" ] || [ "$left" -le $((2 * site_margin_s)) ] || arguments+=(--time-limit $((left - site_margin_s)))
     ql_say "$site_launcher: quadloom run ${arguments[*]}"
     ql_guarded "${ql_words[@]}" "${quadloom[@]}" run "${arguments[@]}"
+}
+
+# ---------------------------------------------------------------- one point of a scaling study
+# MODE [--local RANKS] --study DIR [--pass R] [OPTION]... INPUT... [options of `quadloom run`]: leaves DIR/points/MODE-RANKS-R/point.json
+ql_point() {
+    local mode=$1 study='' repeat=1 ranks=${SLURM_NTASKS:-1} here=0 point began ended code word inputs=() options=()
+    shift
+    while [ $# -ge 2 ]; do
+        case $1 in
+        --local) here=1 ranks=$2 ;;
+        --study) study=$2 ;;
+        --pass) repeat=$2 ;;
+        *) break ;;
+        esac
+        shift 2
+    done
+    [ -n "$study" ] || ql_die 2 "no study: --study DIR; slurm/scaling does it all"
+    ql_read_options "$@"
+    set -- "${job_arguments[@]}"
+    while [ $# -gt 0 ] && [ "${1#-}" = "$1" ]; do inputs+=("$1") && shift; done
+    options=("$@")
+    [ "${#inputs[@]}" -gt 0 ] || ql_die 2 "no input named"
+    ql_site_load "$job_site"
+    site_setup || ql_die 3 "site file $site_file: site_setup failed"
+    ql_environment
+    ql_find_program "$job_program" "$job_container"
+    point=$study/points/$mode-$ranks-$repeat
+    rm -rf "$point"
+    mkdir -p "$point" || ql_die 3 "$point cannot be made"
+    [ "$mode" = strong ] || ql_copy_for_ranks "$ranks" "$point/meshes" "${inputs[@]}"
+    [ "$mode" = strong ] || inputs=("$point/meshes")
+    if [ $here = 0 ]; then
+        ql_report
+        ql_launcher
+    else
+        ql_words=(mpirun -n "$ranks")
+        [ "${#site_mpirun[@]}" -eq 0 ] || ql_words+=("${site_mpirun[@]}")
+        [ "$ranks" != 1 ] || ql_words=(env)
+    fi
+    began=$(date +%s.%N)
+    ql_guarded "${ql_words[@]}" "${quadloom[@]}" run "${inputs[@]}" -o "$point/run" "${options[@]}"
+    code=$?
+    ended=$(date +%s.%N)
+    printf '{"mode": "%s", "ranks": %d, "nodes": %d, "pass": %d, "cpus": %d, "began": %s, "ended": %s, "code": %d, "job": "%s", "host": "%s", "online": %d}\n' \
+        "$mode" "$ranks" "${SLURM_JOB_NUM_NODES:-1}" "$repeat" "${SLURM_CPUS_PER_TASK:-1}" "$began" "$ended" "$code" \
+        "${SLURM_JOB_ID:-}" "$(uname -n)" "$(getconf _NPROCESSORS_ONLN)" >"$point/point.json"
+    [ "$mode" = strong ] || rm -rf "$point/meshes"
+    ql_say "the program ended with code $code: $(ql_explain $code)"
+    exit $code
+}
+
+ql_copy_for_ranks() { # RANKS FOLDER INPUT...: real copies, for links to one mesh are trained once
+    local ranks=$1 folder=$2 files=() path r
+    shift 2
+    mapfile -d '' files < <(find "$@" -type f \( -iname '*.obj' -o -iname '*.ply' -o -iname '*.off' -o -iname '*.stl' \) -print0)
+    [ "${#files[@]}" -gt 0 ] || ql_die 2 "no mesh files in $*"
+    mkdir -p "$folder" || ql_die 3 "$folder cannot be made"
+    for ((r = 0; r < ranks; ++r)); do
+        for path in "${files[@]}"; do
+            cp "$path" "$folder/copy$r-$(basename "$path")" || ql_die 3 "$path cannot be copied to $folder"
+        done
+    done
 }
