@@ -1,0 +1,78 @@
+# timeout: 400
+# labels: slurm
+# Jobs on a real Slurm: several nodes, another number of ranks, GPUs of uneven number, MPS, an array with a broken mesh, checks.
+. "$(dirname "$0")/cluster.sh"
+cd "$WORK" || exit 1
+cluster --nodes 4 --cpus 2 --gpus 2,1,0
+make_meshes
+on 1 run in -o whole $FEW
+expect_code 0
+
+# 3 ranks on 2 nodes; then one mesh by one rank and the rest by 4 on 4 nodes
+submit two --nodes=2 --ntasks=3 "$SCRIPTS/run.sbatch" in -o two $FEW
+two=$JOB
+submit one --ntasks=1 "$SCRIPTS/run.sbatch" in/deep -o four $FEW
+wait_job "$JOB" 100
+submit four --nodes=4 --ntasks=4 "$SCRIPTS/run.sbatch" in -o four $FEW
+wait_job "$two" 100
+expect_state COMPLETED
+log two
+expect_out "2 node(s) n[1-2], 3 rank(s)"
+expect_out "all 2 node(s) see the run directory"
+expect_out "4 of 4 meshes finished"
+expect_out "all done"
+expect_same whole two
+wait_job "$JOB" 100
+expect_state COMPLETED
+log four
+expect_out "4 meshes: 3 to do, 1 finished"
+expect_same whole four
+
+# GPUs: 2 on n1, 1 on n2, a rank each; the MPS server is one that notes what is done with it
+mkdir bin
+cat >bin/nvidia-cuda-mps-control <<'END'
+#!/bin/sh
+if [ "$*" = -f ]; then
+    echo "$(uname -n) $$" >>"$MPS_NOTES/started"
+    exec sleep 300
+fi
+read -r word && echo "$(uname -n) $word" >>"$MPS_NOTES/told"
+END
+chmod +x bin/nvidia-cuda-mps-control
+PATH=$WORK/bin:$PATH MPS_NOTES=$WORK submit gpu --gpus=3 --ntasks-per-gpu=1 --cpus-per-task=1 --nodes=2 "$SCRIPTS/run.sbatch" --doctor --mps in -o two $FEW
+gpu=$JOB
+
+# the array: three good parts of a collection, one mesh of which is none; and the job after it
+cp -r in poisoned
+printf 'v 0 0 0\nv 1 0 0\nf 1 2 3\n' >poisoned/broken.obj
+run "$SCRIPTS/submit" --array 5 --mem-per-cpu 100 --time 10 poisoned -o array $FEW
+expect_code 0
+expect_out "#SBATCH --array=1-5"
+array=$(sed -n 's/^Submitted  *\([0-9]*\) .*/\1/p' "$OUT")
+last=$(sed -n 's/^At the end  *\([0-9]*\):.*/\1/p' "$OUT")
+
+wait_job "$gpu" 100
+expect_state COMPLETED
+log gpu
+for place in "n1, local rank 0" "n1, local rank 1" "n2, local rank 0" "GPU 0 of 0,1" "GPU 1 of 0,1" "GPU 0 of 0"; do expect_out "$place"; done
+expect_out "MPS servers run"
+expect "an MPS server on both nodes" test "$(cut -d' ' -f1 started | sort | tr '\n' ' ')" = "n1 n2 "
+expect "both were told to quit" test "$(sort told | tr '\n' ' ')" = "n1 quit n2 quit "
+
+wait_job "$last" 200
+expect "one of five tasks ended with 1" test "$(grep -c 'ended with code 1: done, some meshes failed' array/slurm/quadloom-array-"$array"_*.log | grep -c ':1$')" -eq 1
+expect "the others with 0" test "$(cat array/slurm/quadloom-array-"$array"_*.log | grep -c 'ended with code 0: all done')" -eq 4
+expect_same whole array
+cp "array/slurm/quadloom-array-summary-$last.log" "$OUT"
+expect_out "4 of 5 finished, 1 failed"
+expect_out "4 results, 0 checkpoints: all good"
+
+# a run directory that only one node can see
+if grep -q isolation=ns c/params; then
+    submit local --nodes=2 --ntasks=2 "$SCRIPTS/run.sbatch" in -o /dev/shm/quadloom-test $FEW
+    wait_job "$JOB" 60
+    expect_state FAILED
+    log local
+    expect_out "must be on a shared file system"
+    expect_out "1 of 2 nodes did not pass the check"
+fi

@@ -1,0 +1,111 @@
+# timeout: 300
+# labels: slurm
+# What needs no Slurm: syntax, options, messages, the plan of slurm/submit, the container's recipe, a study run by mpirun.
+. "$(dirname "$0")/cluster.sh"
+command -v bash >/dev/null || skip "no bash"
+cd "$WORK" || exit 1
+
+if command -v shellcheck >/dev/null; then
+    run sh -c 'cd "$0" && exec shellcheck -x lib.sh check_node submit scaling *.sbatch site.sh.example ../tests/slurm/testbed' "$SCRIPTS"
+    expect_code 0
+else
+    echo "SKIPPED: shellcheck of slurm/ (not installed)"
+fi
+
+# the library
+run bash -c '. "$0/lib.sh"; for t in 1:00 1:02:03 2-01:00:00 UNLIMITED "" INVALID; do echo "$t=$(ql_to_seconds "$t")"; done
+    ql_run_directory a.obj -o one; ql_run_directory --output=two b; ql_run_directory -othree; ql_run_directory a b || echo none
+    SLURM_JOB_ID=7 SLURM_ARRAY_JOB_ID=5 SLURM_ARRAY_TASK_ID=3 ql_job_name; SLURM_JOB_ID=7 ql_job_name
+    SLURM_JOB_END_TIME=$(($(date +%s) + 500)) ql_seconds_left' "$SCRIPTS"
+expect_code 0
+for line in 1:00=60 1:02:03=3723 2-01:00:00=176400 UNLIMITED= INVALID= one two three none 5_3; do expect_out "$line"; done
+grep -qx '7' "$OUT" || fail "name of a job"
+grep -qE '^(499|500)$' "$OUT" || fail "seconds to SLURM_JOB_END_TIME"
+
+# a signal to the shell reaches the program as USR1, and its code comes back
+run bash -c '. "$0/lib.sh"; (sleep 1; kill -TERM $$) & ql_guarded sh -c "trap \"exit 75\" USR1; while :; do sleep 0.1; done"; echo code $?' "$SCRIPTS"
+expect_out "code 75"
+run bash -c '. "$0/lib.sh"; ql_guarded sh -c "exit 9"; echo code $?' "$SCRIPTS"
+expect_out "code 9"
+
+# messages: one line, what and where, what to do
+complain() { # CODE TEXT CMD...
+    code=$1 text=$2
+    shift 2
+    run "$@"
+    expect_code "$code"
+    expect_err "$text"
+    [ "$(wc -l <"$ERR")" -eq 1 ] || fail "one line expected"
+}
+make_meshes
+complain 2 "no input named" "$SCRIPTS/submit" -o r
+complain 2 "say where results go" "$SCRIPTS/submit" in
+complain 2 "--ranks x: expected a whole number" "$SCRIPTS/submit" --ranks x in -o r
+complain 2 "--gpus and --ranks exclude each other" "$SCRIPTS/submit" --ranks 2 --gpus 2 in -o r
+complain 2 "--shard is for a single job" "$SCRIPTS/submit" in -o r --shard 1/2
+complain 2 "site file nowhere.sh cannot be read" "$SCRIPTS/submit" --site nowhere.sh in -o r
+complain 3 "program nowhere is not there" "$SCRIPTS/submit" --program nowhere in -o r
+complain 2 "none.obj" "$SCRIPTS/submit" --dry-run none.obj -o r
+complain 2 "expected strong or weak" "$SCRIPTS/scaling" --ranks 1,2 --mode both -o s
+complain 2 "no numbers of ranks" "$SCRIPTS/scaling" --mode weak -o s
+complain 2 "array.sbatch is for job arrays" bash "$SCRIPTS/array.sbatch" in -o r
+complain 2 "is not a run directory" bash "$SCRIPTS/summary.sbatch" nowhere
+complain 2 "say where results go" bash "$SCRIPTS/run.sbatch" in
+echo 'site_launcher=prun' >bad.sh
+complain 2 "expected srun or mpirun" "$SCRIPTS/submit" --site bad.sh in -o r
+for script in submit scaling; do
+    run "$SCRIPTS/$script" --help
+    expect_code 0
+    expect_out "slurm/$script"
+done
+
+# a plan becomes a script; nothing is written
+cat >site.sh <<END
+site_program=$QUADLOOM
+site_sbatch=(--partition=standard --account=project)
+site_sbatch_gpu=(--constraint=a100)
+site_max_time=0:02:00
+END
+run "$SCRIPTS/submit" --dry-run --ranks 3 --nodes 2 in -o "a run" $FEW
+expect_code 0
+for line in "--ntasks=3" "--nodes=2" "--cpus-per-task=1" "--partition=standard" "--account=project" "--time=0:02:00" "--signal=USR1@120" \
+    "--requeue" "--open-mode=append"; do expect_out "#SBATCH $line"; done
+expect_out "jobs one after the other"
+expect_out "run.sbatch in -o a\\ run --set train.steps=5"
+expect_out "--dependency=afterany:JOB"
+reject_out "a100"
+[ ! -e "a run" ] || fail "--dry-run wrote"
+run "$SCRIPTS/submit" --dry-run --gpus 4 --ranks-per-gpu 2 --mps --array 10%3 --time 1:00:00 --sbatch=--exclude=n7 --no-summary in -o r $FEW
+expect_code 0
+for line in --gpus=4 --ntasks-per-gpu=2 "--array=1-10%3" --time=1:00:00 --exclude=n7 --constraint=a100; do expect_out "#SBATCH $line"; done
+expect_out "array.sbatch --parts 10 --mps in -o r"
+reject_out "afterany"
+echo site_launcher=mpirun >>site.sh
+run "$SCRIPTS/submit" --dry-run --chain 4 in -o r $FEW
+expect_code 0
+for line in --signal=B:USR1@120 --dependency=singleton --no-requeue; do expect_out "#SBATCH $line"; done
+expect_out "run.sbatch --chain in -o r"
+
+# the container's recipe
+for section in Bootstrap: From: %files %post %environment %runscript %test %help; do
+    grep -q "^$section" "$SCRIPTS/quadloom.def" || fail "quadloom.def lacks $section"
+done
+sed -n '/^%post/,/^%environment/p' "$SCRIPTS/quadloom.def" | sed '1d;$d' >post.sh
+expect "the build steps of quadloom.def are shell" sh -n post.sh
+if command -v apptainer >/dev/null; then
+    run apptainer build --force "$WORK/quadloom.sif" "$SCRIPTS/quadloom.def"
+    expect_code 0
+else
+    echo "SKIPPED: build of slurm/quadloom.def (no apptainer)"
+fi
+
+# a study without Slurm
+need_mpi
+cat >site.sh <<END
+site_program=$QUADLOOM
+END
+run "$SCRIPTS/scaling" --local --ranks 1,2 --mode weak -o study --predict 8 in/ball.obj $FEW
+expect_code 0
+expect "two points and the prediction" test "$(cut -d, -f1,2,3,6 study/scaling.csv | tr '\n' ' ')" = \
+    "kind,mode,ranks,meshes measured,weak,1,1 measured,weak,2,2 predicted,weak,1, predicted,weak,2, predicted,weak,4, predicted,weak,8, "
+grep -q "Predicted, not measured" study/report.md || fail "the prediction is not marked"
