@@ -3,7 +3,7 @@
 #
 # A job goes through: options -> site file -> report of the environment -> check of the nodes -> the program -> what now?
 # The program checkpoints and ends with 75 when it is asked to stop (time limit, preemption, scancel). Then, in this order:
-# a cancelled job is left alone, a chained one leaves the work to its successor, any other is requeued up to a limit. A
+# a job that Slurm itself ends (scancel) is left alone, a chained one leaves the work to its successor, any other is requeued up to a limit. A
 # program that was killed (code 128 and above) is treated the same: whoever runs next goes on from the checkpoints.
 #
 # Signals: Slurm sends USR1 to the tasks themselves (--signal=USR1@T). What reaches this shell instead (TERM at preemption and
@@ -126,7 +126,10 @@ ql_job_name() {
     fi
 }
 
-ql_job_state() { scontrol -o show job "$(ql_job_name)" 2>/dev/null | sed -n 's/.* JobState=\([A-Z_]*\).*/\1/p' | head -n 1; }
+# STATE/REASON. A job that Slurm is ending is COMPLETING; the reason TimeLimit tells that from scancel and preemption.
+ql_job_state() {
+    scontrol -o show job "$(ql_job_name)" 2>/dev/null | sed -n 's/.* JobState=\([A-Z_]*\) Reason=\([^ ]*\).*/\1\/\2/p' | head -n 1
+}
 
 # [D-][[H:]M:]S as squeue prints it; nothing for UNLIMITED, NOT_SET, INVALID
 ql_to_seconds() {
@@ -280,7 +283,9 @@ ql_finish() { # CODE RUN_DIR
     state=$(ql_job_state)
     left=$(ql_seconds_left)
     case $state in
-    CANCELLED*) ql_say "job $job was cancelled; submit it again to go on from the checkpoints" && exit "$code" ;;
+    RUNNING/* | COMPLETING/TimeLimit | TIMEOUT/*) ;;
+    '') ql_say "Slurm does not answer: job $job is not requeued; submit it again to go on from the checkpoints" && exit "$code" ;;
+    *) ql_say "Slurm itself ends job $job (cancelled, or preempted and requeued by Slurm): not requeued from here" && exit "$code" ;;
     esac
     if [ -n "$left" ] && [ "$left" -lt $((site_signal_s + 60)) ] && ! ql_has_progress "$run"; then
         ql_say "the whole time limit brought neither a result nor a checkpoint: not requeued, it would repeat. Submit it with more --time"

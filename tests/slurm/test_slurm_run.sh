@@ -39,7 +39,7 @@ fi
 read -r word && echo "$(uname -n) $word" >>"$MPS_NOTES/told"
 END
 chmod +x bin/nvidia-cuda-mps-control
-PATH=$WORK/bin:$PATH MPS_NOTES=$WORK submit gpu --gpus=3 --ntasks-per-gpu=1 --cpus-per-task=1 --nodes=2 "$SCRIPTS/run.sbatch" --doctor --mps in -o two $FEW
+PATH=$WORK/bin:$PATH MPS_NOTES=$WORK submit gpu --ntasks=3 --gpus-per-task=1 --nodes=2 "$SCRIPTS/run.sbatch" --doctor --mps in -o two $FEW
 gpu=$JOB
 
 # the array: three good parts of a collection, one mesh of which is none; and the job after it

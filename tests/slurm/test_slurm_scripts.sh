@@ -77,9 +77,11 @@ reject_out "a100"
 [ ! -e "a run" ] || fail "--dry-run wrote"
 run "$SCRIPTS/submit" --dry-run --gpus 4 --ranks-per-gpu 2 --mps --array 10%3 --time 1:00:00 --sbatch=--exclude=n7 --no-summary in -o r $FEW
 expect_code 0
-for line in --gpus=4 --ntasks-per-gpu=2 "--array=1-10%3" --time=1:00:00 --exclude=n7 --constraint=a100; do expect_out "#SBATCH $line"; done
+for line in --gpus=4 --ntasks=8 "--array=1-10%3" --time=1:00:00 --exclude=n7 --constraint=a100; do expect_out "#SBATCH $line"; done
 expect_out "array.sbatch --parts 10 --mps in -o r"
 reject_out "afterany"
+run "$SCRIPTS/submit" --dry-run --gpus 3 --time 1:00:00 in -o r $FEW
+for line in --ntasks=3 --gpus-per-task=1 --cpus-per-task=4; do expect_out "#SBATCH $line"; done
 echo site_launcher=mpirun >>site.sh
 run "$SCRIPTS/submit" --dry-run --chain 4 in -o r $FEW
 expect_code 0
