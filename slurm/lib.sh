@@ -126,9 +126,11 @@ ql_job_name() {
     fi
 }
 
-# STATE/REASON. A job that Slurm is ending is COMPLETING; the reason TimeLimit tells that from scancel and preemption.
+# STATE/REASON/RESTARTS. A job that Slurm is ending is COMPLETING; the reason TimeLimit tells that from scancel and preemption.
+# The number of restarts tells a life on a node that was cut off from the one that runs now.
 ql_job_state() {
-    scontrol -o show job "$(ql_job_name)" 2>/dev/null | sed -n 's/.* JobState=\([A-Z_]*\) Reason=\([^ ]*\).*/\1\/\2/p' | head -n 1
+    scontrol -o show job "$(ql_job_name)" 2>/dev/null |
+        sed -n 's/.* JobState=\([A-Z_]*\) Reason=\([^ ]*\) .* Restarts=\([0-9]*\) .*/\1\/\2\/\3/p' | head -n 1
 }
 
 # [D-][[H:]M:]S as squeue prints it; nothing for UNLIMITED, NOT_SET, INVALID
@@ -174,11 +176,11 @@ ql_launcher() {
     local ranks=${SLURM_NTASKS:-1}
     if [ "$site_launcher" = srun ]; then
         # --kill-on-bad-exit=0: ranks that end with 75 a moment apart must not kill each other
-        # --gpu-bind=none: a rank sees its node's GPUs and takes the one of its local number; direct copies between GPUs stay possible
-        ql_words=(srun "${site_srun[@]}" --kill-on-bad-exit=0 --ntasks="$ranks" --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}")
-        [ -z "${SLURM_JOB_GPUS:-${SLURM_GPUS_ON_NODE:-}}" ] || ql_words+=(--gpu-bind=none)
+        # Without SLURM_GPUS_PER_TASK a rank sees all GPUs of its node that the job has and takes the one of its local number: so
+        # ranks can copy directly between them. (--gpu-bind=none would leave CUDA_VISIBLE_DEVICES empty on 22.05.)
+        ql_words=(env -u SLURM_GPUS_PER_TASK srun "${site_srun[@]}" --kill-on-bad-exit=0 --ntasks="$ranks" --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}")
     else
-        ql_words=(mpirun -n "$ranks")
+        ql_words=(env -u SLURM_GPUS_PER_TASK mpirun -n "$ranks")
         [ "${#site_mpirun[@]}" -eq 0 ] || ql_words+=("${site_mpirun[@]}")
     fi
 }
@@ -235,8 +237,11 @@ ql_mps_start() {
     CUDA_MPS_PIPE_DIRECTORY=/tmp/quadloom-mps-$(id -u)-$SLURM_JOB_ID
     CUDA_MPS_LOG_DIRECTORY=$CUDA_MPS_PIPE_DIRECTORY
     export CUDA_MPS_PIPE_DIRECTORY CUDA_MPS_LOG_DIRECTORY
+    # as many tasks as the program will have, of which the first of each node stays: a step of one per node gets but one GPU
     # shellcheck disable=SC2016 # expands on the node
-    ql_launch_per_node --gpu-bind=none sh -c 'mkdir -p "$CUDA_MPS_PIPE_DIRECTORY" &&
+    env -u SLURM_GPUS_PER_TASK srun --overlap --mpi=none --kill-on-bad-exit=0 --ntasks="${SLURM_NTASKS:-1}" --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" \
+        sh -c '[ "$SLURM_LOCALID" = 0 ] || exit 0
+        mkdir -p "$CUDA_MPS_PIPE_DIRECTORY" &&
         { command -v nvidia-cuda-mps-control >/dev/null || { echo "node $(uname -n): no nvidia-cuda-mps-control; run without --mps"; exit 3; }; } &&
         exec nvidia-cuda-mps-control -f' &
     ql_mps=$!
@@ -283,7 +288,12 @@ ql_finish() { # CODE RUN_DIR
     state=$(ql_job_state)
     left=$(ql_seconds_left)
     case $state in
-    RUNNING/* | COMPLETING/TimeLimit | TIMEOUT/*) ;;
+    */"$count") ;;
+    '') ;;
+    *) ql_say "another life of job $job is at work: this one leaves it alone" && exit "$code" ;;
+    esac
+    case $state in
+    RUNNING/* | COMPLETING/TimeLimit/* | TIMEOUT/*) ;;
     '') ql_say "Slurm does not answer: job $job is not requeued; submit it again to go on from the checkpoints" && exit "$code" ;;
     *) ql_say "Slurm itself ends job $job (cancelled, or preempted and requeued by Slurm): not requeued from here" && exit "$code" ;;
     esac

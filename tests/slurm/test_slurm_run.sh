@@ -33,7 +33,7 @@ mkdir bin
 cat >bin/nvidia-cuda-mps-control <<'END'
 #!/bin/sh
 if [ "$*" = -f ]; then
-    echo "$(uname -n) $$" >>"$MPS_NOTES/started"
+    echo "$(uname -n) $CUDA_VISIBLE_DEVICES" >>"$MPS_NOTES/started"
     exec sleep 300
 fi
 read -r word && echo "$(uname -n) $word" >>"$MPS_NOTES/told"
@@ -56,7 +56,7 @@ expect_state COMPLETED
 log gpu
 for place in "n1, local rank 0" "n1, local rank 1" "n2, local rank 0" "GPU 0 of 0,1" "GPU 1 of 0,1" "GPU 0 of 0"; do expect_out "$place"; done
 expect_out "MPS servers run"
-expect "an MPS server on both nodes" test "$(cut -d' ' -f1 started | sort | tr '\n' ' ')" = "n1 n2 "
+expect "an MPS server on both nodes, for all GPUs of each" test "$(sort started | tr '\n' ' ')" = "n1 0,1 n2 0 "
 expect "both were told to quit" test "$(sort told | tr '\n' ' ')" = "n1 quit n2 quit "
 
 wait_job "$last" 200
