@@ -68,13 +68,13 @@ wait_job() {
 
 wait_until() {
     COMMAND="waiting until: $*"
-    limit=$1
+    patience=$1
     shift
-    for i in $(seq $((limit * 4))); do
+    for i in $(seq $((patience * 4))); do
         "$@" >/dev/null 2>&1 && return 0
         sleep 0.25
     done
-    fail "not so after $limit s: $*"
+    fail "not so after $patience s: $*"
 }
 
 log() {
