@@ -65,6 +65,11 @@ on 2 run in -o cancelled $SLOW
 expect_code 0
 expect_same whole cancelled
 
+# once is enough: what is left after the first requeue gets the time it needs
+was_requeued() { grep -q 'requeued: life 2' limit.log; }
+wait_until 120 was_requeued
+expect "more time for job $limit" scontrol update "jobid=$limit" timelimit=10
+
 wait_job "$3" 100
 wait_job "$2" 100
 expect_state COMPLETED
