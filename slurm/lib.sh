@@ -25,7 +25,7 @@ ql_site_defaults() {
     site_launcher=srun
     site_srun=(--mpi=pmix --cpu-bind=cores)
     site_mpirun=()
-    site_program='' site_container='' site_container_bind=''
+    site_python='' site_program='' site_container='' site_container_bind=''
     site_max_time='' site_margin_s=30 site_signal_s=120
     site_setup() { :; }
 }
@@ -71,6 +71,16 @@ ql_find_program() { # [PROGRAM] [IMAGE.sif]
     candidate=$(command -v quadloom) ||
         ql_die 3 "no quadloom: build it (cmake --preset release && cmake --build build/release), or name it by --program or site_program"
     quadloom=("$candidate")
+}
+
+# A Python that has MODULES, in ql_python; else any, else nothing
+ql_find_python() { # MODULES, with commas
+    local candidate
+    ql_python=$site_python
+    for candidate in python3 /usr/bin/python3; do
+        [ -z "$site_python" ] && "$candidate" -c "import $1" 2>/dev/null && ql_python=$candidate && return
+    done
+    ql_python=${ql_python:-python3}
 }
 
 # ---------------------------------------------------------------- options of the scripts
