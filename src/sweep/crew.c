@@ -274,6 +274,7 @@ typedef struct picture {
     int64_t finished, failed, active;
     double steps_per_s, eta_s; /* eta < 0: unknown */
     const ql_crew_state *one;  /* an active one */
+    const char *quads;         /* whose quads somebody makes, or NULL */
 } picture;
 
 static double pace_of(const ql_crew_state *state)
@@ -294,6 +295,7 @@ static picture look(const ql_crew *crew)
         pace += own;
         left += state->work_left;
         if (own > 0 && state->work_left / own > longest) longest = state->work_left / own;
+        if (state->quads[0] != '\0') p.quads = state->quads;
         if (state->mesh[0] == '\0') continue;
         p.active++;
         p.steps_per_s += state->steps_per_s;
@@ -310,16 +312,19 @@ static void write_line(const ql_crew *crew, const picture *p, char *line, size_t
                         (long long)crew->settings.meshes, (long long)p->active, (long long)p->failed);
     if (p->steps_per_s > 0 && used > 0 && (size_t)used < size)
         used += snprintf(line + used, size - (size_t)used, ", %.3g steps/s", p->steps_per_s);
-    if (p->eta_s >= 0 && used > 0 && (size_t)used < size)
+    /* the time left is that of training */
+    if (p->eta_s >= 0 && (p->one != NULL || p->quads == NULL) && used > 0 && (size_t)used < size)
         used += snprintf(line + used, size - (size_t)used, ", %s left", ql_clock_duration(eta, p->eta_s));
     if (p->one != NULL && used > 0 && (size_t)used < size)
-        (void)snprintf(line + used, size - (size_t)used, "%s %s %lld/%lld", p->active > 1 ? ", e.g." : ":",
-                       p->one->mesh, (long long)p->one->step, (long long)p->one->steps);
+        used += snprintf(line + used, size - (size_t)used, "%s %s %lld/%lld", p->active > 1 ? ", e.g." : ":",
+                         p->one->mesh, (long long)p->one->step, (long long)p->one->steps);
+    if (p->quads != NULL && used > 0 && (size_t)used < size)
+        (void)snprintf(line + used, size - (size_t)used, ", quads of %s", p->quads);
 }
 
 static void show_progress(ql_crew *crew, double now)
 {
-    char line[240];
+    char line[320];
     bool terminal = isatty(STDERR_FILENO) == 1;
     if (now - (terminal ? crew->shown_s : crew->logged_s) < (terminal ? SHOW_S : crew->settings.log_interval_s)) return;
     crew->shown_s = crew->logged_s = now;

@@ -32,6 +32,7 @@ typedef struct ql_crew_state {
     double steps_per_s;          /* of the active mesh */
     int64_t step, steps;         /* of the active mesh */
     char mesh[64];               /* active, "" = none */
+    char quads[64];              /* whose quads are being made meanwhile, "" = none */
 } ql_crew_state;
 
 /* How a rank's work ended, or summed over all. */

@@ -112,6 +112,15 @@ ql_status ql_worker_write_result(ql_worker *worker, const ql_task *task, const q
     return status;
 }
 
+/* For the line of progress: extraction goes on beside the next training, or after the last. */
+static void tell_quads(ql_worker *worker, const char *id)
+{
+    (void)pthread_mutex_lock(&worker->mutex);
+    (void)snprintf(worker->state.quads, sizeof worker->state.quads, "%.*s", (int)sizeof worker->state.quads - 1, id);
+    ql_worker_tell(worker);
+    (void)pthread_mutex_unlock(&worker->mutex);
+}
+
 /* The result first, then what it makes superfluous: a death in between leaves something to sweep, nothing to miss. A mesh
  * whose quads failed keeps its field. */
 static ql_status finish_trained(ql_worker *worker, ql_task *task)
@@ -120,7 +129,9 @@ static ql_status finish_trained(ql_worker *worker, ql_task *task)
     char path[QL_PATH_SIZE];
     ql_quad_result quads = {0};
     bool wanted = task->options.quads.enabled;
+    if (wanted) tell_quads(worker, task->work->id);
     ql_status status = wanted ? ql_worker_make_quads(worker, task, &quads) : QL_OK;
+    if (wanted) tell_quads(worker, "");
     if (status == QL_OK) status = ql_rundir_path(path, run, QL_RUN_RESULT, task->work->id);
     if (status == QL_OK)
         status = ql_worker_write_result(worker, task, wanted && task->stage == NULL ? &quads : NULL, path);
