@@ -32,11 +32,11 @@ export OMPI_MCA_btl_vader_single_copy_mechanism=none OMP_WAIT_POLICY=passive
 launch="mpirun -n 2"
 "$quadloom" doctor | grep -q '^  mpi  *not built in' && launch=
 
-say "Training: $launch quadloom run $demo/meshes -o $demo/run --preset quick --set train.steps=100 --set quads.enabled=true ..."
+say "Training: $launch quadloom run $demo/meshes -o $demo/run --preset quick --set train.steps=100 ..."
 rm -rf "$demo/run"
 # shellcheck disable=SC2086 # words
 $launch "$quadloom" run "$demo/meshes" -o "$demo/run" --preset quick --set train.steps=100 \
-    --set quads.enabled=true --set quads.target=1000 --set log.interval_s=10
+    --set quads.target=1000 --set log.interval_s=10
 
 say "Checking every byte and number of the results"
 "$quadloom" verify "$demo/run"

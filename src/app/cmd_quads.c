@@ -2,6 +2,7 @@
 #include "app/arguments.h"
 #include "app/commands.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "field/cross_file.h"
 #include "quad/quad.h"
@@ -20,7 +21,7 @@ typedef struct request {
     const char *field, *method, *out;
     int64_t target;
     double edge_length, feature_angle_deg;
-    bool json;
+    bool json, verbose;
 } request;
 
 static bool ends_with(const char *text, const char *ending)
@@ -143,6 +144,7 @@ int ql_cmd_quads(int argc, char **argv)
         {"feature-angle", 0, QL_ARGUMENT_REAL, &r.feature_angle_deg, "DEG",
          "edges sharper than this are kept (default 40)"},
         {"json", 0, QL_ARGUMENT_SWITCH, &r.json, NULL, "print one JSON object with the quality table"},
+        {"verbose", 'v', QL_ARGUMENT_SWITCH, &r.verbose, NULL, "tell on standard error what each rung came to"},
     };
     enum { ROWS = sizeof table / sizeof table[0] };
     ql_arguments arguments;
@@ -152,6 +154,7 @@ int ql_cmd_quads(int argc, char **argv)
         return QL_EXIT_OK;
     }
     if (status == QL_OK) status = check(&r, &arguments);
+    if (r.verbose) ql_log_configure(QL_LOG_DEBUG, 0, 1);
     if (status == QL_OK) status = make_quads(arguments.operands[0], &r);
     return status == QL_OK ? QL_EXIT_OK : ql_command_failed(argv[0], status);
 }

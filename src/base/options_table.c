@@ -81,7 +81,7 @@ static const ql_option table[] = {
            "memory; auto: "
            "keep where they fit"),
 
-    SWITCH(quads.enabled, "false", "Extract and verify a quad mesh after a training"),
+    SWITCH(quads.enabled, "true", "Extract and verify a quad mesh after a training"),
     PLAIN(INT, quads.target, "quads", 1, 1e8, "4000", "About how many quads a mesh shall have"),
     PLAIN(REAL, quads.edge_length, "input units", 0, 1e30, "0",
           "Length of a quad's edge, instead of quads.target; 0: from quads.target"),

@@ -1,12 +1,12 @@
 # For the tests of `quadloom run`; sourced after harness.sh.
 #     make_meshes           $WORK/in with ball.obj, sheet.off, block.ply, deep/ball.obj (same name, other content)
-#     $FEW                  options that make a training a matter of a second
+#     $FEW                  options that make a training a matter of a second, without quads
 #     on N ARG...           the program on N ranks (1: without mpirun), by run
 #     start N ARG...        the same in the background; $PID is mpirun or the program; output in $WORK/.bg
 #     ranks_of PID          the processes of a started run that compute
 #     expect_same A B       results of two run directories are equal byte for byte
 #     need_mpi              skips the test when there is no MPI
-FEW="--set train.steps=5 --set train.off_points=40 --set train.history_every=1"
+FEW="--set train.steps=5 --set train.off_points=40 --set train.history_every=1 --set quads.enabled=false"
 
 make_meshes() {
     mkdir -p "$WORK/in/deep"
