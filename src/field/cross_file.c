@@ -50,7 +50,7 @@ static ql_status parse(double *alpha, const char *path, const char *text, int32_
                            rosy ? "one direction" : "alpha xyz beta xyz");
         if (faces == face_count)
             return QL_FAIL(FORMAT, "%s: line %d: more lines than the mesh has faces (%d)", path, line, face_count);
-        for (int k = 0; k < 3; ++k)
+        for (int k = 0; k < n; ++k)
             if (!isfinite(row[k])) return QL_FAIL(FORMAT, "%s: line %d: not a finite number", path, line);
         memcpy(alpha + 3 * (int64_t)faces++, row, 3 * sizeof *row);
     }

@@ -29,7 +29,11 @@ static const double WORK_EDGE[] = {0.8, 1.0, 0.65};
 enum { WORK_EDGES = sizeof WORK_EDGE / sizeof *WORK_EDGE };
 /* Singular vertices nearer to a feature than this share of the quad edge are moved onto it. */
 static const double SNAP = 0.7;
-enum { HOPELESS = 120 };
+/* So many ports without a partner mean that no other scale will help; so many integers, that rounding would take too long. */
+enum { HOPELESS = 30, MOST_INTEGERS = 1500 };
+/* When no map with all features works out (noise that looks like creases), only those sharper than this are pinned. */
+static const double RELAXED_DEG[] = {75, 180};
+enum { RELAXATIONS = sizeof RELAXED_DEG / sizeof *RELAXED_DEG };
 
 const char *ql_quad_rung_name(ql_quad_rung rung)
 {
@@ -51,7 +55,7 @@ typedef struct job {
     uint8_t *matching;   /* per half-edge of `work` */
     ql_closest *surface, *lines;
     int32_t *chain; /* of each line */
-    int32_t euler, loops, singular;
+    int32_t euler, loops, singular, features;
     int32_t loose; /* ports without a partner in the last map: many of them mean that no scale will help */
     ql_quad_quality *time;
     ql_quads quads; /* the result */
@@ -145,6 +149,8 @@ static ql_status mapping_create(mapping *m, const job *j, int with_features)
     memset(m, 0, sizeof *m);
     ql_status status = ql_cut_create(&m->cut, &j->work, j->phi, j->matching);
     if (status == QL_OK) status = ql_grid_create(&m->grid, &j->work, &m->cut, with_features);
+    if (status == QL_OK && m->grid.free_integers > MOST_INTEGERS)
+        status = QL_FAIL(NUMERIC, "%d integers to round, more than %d", m->grid.free_integers, MOST_INTEGERS);
     if (status == QL_OK) status = ql_map_create(&m->map, &j->work, &m->cut, &m->grid, NULL);
     if (status == QL_OK) status = QL_TAKE(m->z, m->grid.free_integers + 1);
     if (status == QL_OK) status = QL_TAKE(m->linear, m->grid.free_integers + 1);
@@ -236,6 +242,7 @@ static ql_status try_maps(job *j, ql_quad_rung rung, const double *scale, int sc
     mapping m;
     double since = ql_clock_s(), cells = 0, normal = j->edge;
     *done = false;
+    j->loose = HOPELESS;
     QL_TRY(mapping_create(&m, j, with_features));
     ql_status status = count_cells(&m, j, j->edge, &cells);
     double wanted = j->component->area / (j->edge * j->edge);
@@ -356,6 +363,8 @@ static ql_status prepare_job(job *j)
     j->euler = ql_surface_euler(&j->original);
     QL_TRY(ql_surface_loops(&j->original, &j->loops));
     QL_TRY(ql_feature_mark(&j->original, j->feature_angle_deg, j->edge));
+    for (int32_t h = 0; h < 3 * j->original.face_count; ++h)
+        j->features += j->original.feature[h] && j->original.opposite[h] >= 0;
     QL_TRY(ql_closest_of_faces(&j->surface, j->original.vertices, j->original.faces, j->original.face_count));
     QL_TRY(ql_remesh_lines(&j->original, &j->lines, &j->chain));
     QL_TRY(copy_surface(&j->work, &j->original));
@@ -379,23 +388,30 @@ static ql_status forgive(ql_status status, const char *rung)
     return status;
 }
 
-/* allow_last: use the rungs that always work when the maps fail. */
-static ql_status climb(job *j, bool allow_last, bool *found)
+/* The rungs that need a map. */
+static ql_status climb(job *j, bool *found)
 {
-    static const double first[] = {1}, more[] = {0.97, 1.03, 0.95};
+    static const double first[] = {1}, more[] = {0.97, 1.04};
     bool done = false;
     for (int smooth = j->alpha == NULL; smooth < 2 && !done; ++smooth) {
         ql_quad_rung best = j->alpha != NULL && smooth ? QL_RUNG_SMOOTH : QL_RUNG_FIELD;
         ql_status status = make_field(j, !smooth);
         if (status == QL_OK) status = try_maps(j, best, first, 1, 1, &done);
         if (status == QL_OK && !done && j->loose < HOPELESS)
-            status = try_maps(j, best == QL_RUNG_FIELD ? QL_RUNG_SCALED : best, more, 3, 1, &done);
+            status = try_maps(j, best == QL_RUNG_FIELD ? QL_RUNG_SCALED : best, more, 2, 1, &done);
         QL_TRY(forgive(status, ql_quad_rung_name(best)));
     }
-    if (!done && allow_last && j->loose < HOPELESS) QL_TRY(forgive(try_coarse(j, &done), "coarse"));
-    if (!done && allow_last) QL_TRY(try_split(j, &done));
+    /* without faults, but an arm of the surface is so thin that two edges join the same two vertices: a split parts them */
+    if (!done && j->loose < HOPELESS) QL_TRY(forgive(try_coarse(j, &done), "coarse"));
     *found = done;
-    return done || !allow_last ? QL_OK : QL_FAIL(NUMERIC, "no rung of the ladder gave a valid quad mesh");
+    return QL_OK;
+}
+
+/* The rung that needs no map. */
+static ql_status last_resort(job *j, bool *found)
+{
+    QL_TRY(try_split(j, found));
+    return *found ? QL_OK : QL_FAIL(NUMERIC, "no rung of the ladder gave a valid quad mesh");
 }
 
 static void job_destroy(job *j)
@@ -438,7 +454,8 @@ static ql_status penalty(const job *j, double *value)
                                                     x + 3 * (int64_t)c[3]));
     }
     *value = irregular +
-             (least < 0.2    ? 20
+             (least < 0.05   ? 100
+              : least < 0.2  ? 20
               : least < 0.35 ? 4
                              : 0) +
              (j->rung == QL_RUNG_SPLIT    ? 1e6
@@ -447,36 +464,74 @@ static ql_status penalty(const job *j, double *value)
     return QL_OK;
 }
 
-/* Tries working surfaces of different fineness; the best result goes to the caller. */
-static ql_status best_of(job *base, ql_quads *quads, ql_quad_rung *rung, int32_t *singular)
+typedef struct winner {
+    ql_quads quads;
+    ql_quad_rung rung;
+    int32_t singular;
+    double penalty; /* INFINITY = none yet */
+    bool relaxed;   /* not all sharp edges were pinned */
+} winner;
+
+/* Keeps the quads of a job when they are better than what there was. */
+static ql_status keep_better(winner *w, job *j)
 {
-    double best = INFINITY;
+    double value = INFINITY;
+    QL_TRY(penalty(j, &value));
+    if (value >= w->penalty) return QL_OK;
+    w->penalty = value;
+    w->rung = j->rung;
+    w->singular = j->singular;
+    ql_quads_destroy(&w->quads);
+    w->quads = j->quads;
+    memset(&j->quads, 0, sizeof j->quads);
+    return QL_OK;
+}
+
+/* One way to begin; hopeless = no other way with these features will do better. */
+static ql_status one_attempt(winner *w, job *j, ql_status (*method)(job *, bool *), bool *hopeless)
+{
+    bool found = false;
+    ql_status status = prepare_job(j);
+    if (status == QL_OK) status = method(j, &found);
+    if (status == QL_OK && found) status = keep_better(w, j);
+    *hopeless = !found && j->loose >= HOPELESS;
+    return status;
+}
+
+/* Tries working surfaces of different fineness, then fewer features, then what always works; the best result is kept. */
+static ql_status best_of(const job *base, winner *w)
+{
     ql_status status = QL_OK;
-    for (int i = 0; status == QL_OK && i < WORK_EDGES; ++i) {
+    bool hopeless = false;
+    int32_t features = 0;
+    w->penalty = INFINITY;
+    for (int i = 0; status == QL_OK && i < WORK_EDGES && !hopeless; ++i) {
         job j = *base;
-        bool found = false;
-        double value = INFINITY;
         j.work_edge = WORK_EDGE[i];
-        status = prepare_job(&j);
-        if (status == QL_OK) status = climb(&j, best == INFINITY && i + 1 == WORK_EDGES, &found);
-        if (status == QL_OK && found) status = penalty(&j, &value);
-        if (status == QL_OK && value < best) {
-            best = value;
-            *rung = j.rung;
-            *singular = j.singular;
-            ql_quads_destroy(quads);
-            *quads = j.quads;
-            memset(&j.quads, 0, sizeof j.quads);
-        }
-        bool good = best <= 1.1 * *singular + 2;
+        status = one_attempt(w, &j, climb, &hopeless);
+        features = j.features;
         job_destroy(&j);
-        if (good) break;
+        if (w->penalty <= 1.1 * w->singular + 2) break;
+    }
+    for (int i = 0; status == QL_OK && i < RELAXATIONS && w->penalty == INFINITY && features > 0; ++i) {
+        job j = *base;
+        j.work_edge = WORK_EDGE[0];
+        j.feature_angle_deg = fmax(j.feature_angle_deg, RELAXED_DEG[i]);
+        status = one_attempt(w, &j, climb, &hopeless);
+        w->relaxed = w->penalty < INFINITY;
+        job_destroy(&j);
+    }
+    if (status == QL_OK && w->penalty == INFINITY) {
+        job j = *base;
+        j.work_edge = WORK_EDGE[0];
+        status = one_attempt(w, &j, last_resort, &hopeless);
+        job_destroy(&j);
     }
     return status;
 }
 
 static ql_status one_component(ql_quad_result *result, const ql_prepared *prepared, int32_t c, const ql_mesh *mesh,
-                               const double *alpha, const ql_quads_options *options, double edge)
+                               const double *alpha, const ql_quads_options *options, double edge, bool *relaxed)
 {
     const ql_component *component = &prepared->component[c];
     if (!(component->area > 0)) return QL_FAIL(MESH, "component of face %d has zero area", component->parent[0]);
@@ -488,16 +543,15 @@ static ql_status one_component(ql_quad_result *result, const ql_prepared *prepar
                 .edge = own,
                 .feature_angle_deg = options->feature_angle_deg,
                 .time = &result->quality};
-    ql_quads quads = {0};
-    ql_quad_rung rung = QL_RUNG_FIELD;
-    int32_t singular = 0;
-    ql_status status = best_of(&base, &quads, &rung, &singular);
-    if (status == QL_OK) status = append(result, &quads);
+    winner w = {.rung = QL_RUNG_FIELD};
+    ql_status status = best_of(&base, &w);
+    if (status == QL_OK) status = append(result, &w.quads);
     if (status == QL_OK) {
-        if (rung > result->rung) result->rung = rung;
-        result->quality.field_singularities += singular;
+        if (w.rung > result->rung) result->rung = w.rung;
+        result->quality.field_singularities += w.singular;
+        *relaxed |= w.relaxed;
     }
-    ql_quads_destroy(&quads);
+    ql_quads_destroy(&w.quads);
     return QL_CHAIN(status, "component %d of %d (from face %d)", c + 1, prepared->count, component->parent[0]);
 }
 
@@ -533,7 +587,7 @@ static ql_status judge_result(ql_quad_result *r, const ql_mesh *mesh, double fea
     return r->valid ? QL_OK : QL_FAIL(NUMERIC, "result does not verify: %s", why);
 }
 
-static void write_note(ql_quad_result *r, const ql_prepared *p)
+static void write_note(ql_quad_result *r, const ql_prepared *p, bool relaxed)
 {
     int used = 0;
     size_t room = sizeof r->note;
@@ -543,8 +597,10 @@ static void write_note(ql_quad_result *r, const ql_prepared *p)
             "input repaired: %d vertices welded, %d faces dropped, %d faces turned, %d edges and %d vertices split",
             p->welded, p->dropped, p->turned, p->split_edges, p->split_vertices);
     if (r->rung != QL_RUNG_FIELD && used >= 0 && (size_t)used < room)
-        (void)snprintf(r->note + used, room - (size_t)used, "%sused rung \"%s\" of the ladder", used > 0 ? "; " : "",
-                       ql_quad_rung_name(r->rung));
+        used += snprintf(r->note + used, room - (size_t)used, "%sused rung \"%s\" of the ladder", used > 0 ? "; " : "",
+                         ql_quad_rung_name(r->rung));
+    if (relaxed && used >= 0 && (size_t)used < room)
+        (void)snprintf(r->note + used, room - (size_t)used, "%snot all sharp edges are kept", used > 0 ? "; " : "");
 }
 
 ql_status ql_quads_make(ql_quad_result *result, const ql_mesh *mesh, const double *alpha,
@@ -557,15 +613,16 @@ ql_status ql_quads_make(ql_quad_result *result, const ql_mesh *mesh, const doubl
     QL_TRY(ql_prepare(&prepared, mesh));
     result->quality.prepare_s = lap(&since);
     double edge = options->edge_length > 0 ? options->edge_length : sqrt(prepared.area / (double)options->target);
+    bool relaxed = false;
     ql_status status = QL_OK;
     if (prepared.area / (edge * edge) > 2e7)
         status = QL_FAIL(CONFIG, "edge length %g would give %.3g quads; at most 20000000", edge,
                          prepared.area / (edge * edge));
     for (int32_t c = 0; status == QL_OK && c < prepared.count; ++c)
-        status = one_component(result, &prepared, c, mesh, alpha, options, edge);
+        status = one_component(result, &prepared, c, mesh, alpha, options, edge, &relaxed);
     if (status == QL_OK) status = judge_result(result, mesh, options->feature_angle_deg);
     if (status == QL_OK) {
-        write_note(result, &prepared);
+        write_note(result, &prepared, relaxed);
         result->quality.total_s = ql_clock_s() - begin;
     }
     ql_prepared_destroy(&prepared);

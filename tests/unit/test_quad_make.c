@@ -19,6 +19,8 @@ static void check_result(const ql_mesh *mesh, const double *alpha, const ql_quad
     assert_true(r.rung <= worst);
     assert_true(r.quality.sj_min > 0);
     assert_true(r.quality.irregular_interior <= irregular);
+    if (r.rung <= QL_RUNG_SMOOTH)
+        assert_true(fabs((double)r.face_count - (double)options->target) <= 0.1 * (double)options->target);
     ql_quad_quality again;
     bool valid = false;
     char why[256];
