@@ -3,9 +3,10 @@
 Measured, per number of ranks (median over the passes):
   wall_s        from the launcher's start to its end
   start_s       until the first mesh was begun: launcher, MPI, reading
-  train_share   rank-seconds inside trainings / (ranks * wall)
-  comm_share    rank-seconds inside exchanges between ranks of a group / (ranks * wall); 0 where each mesh has one rank
-  wait_share    the rest: start, end, waiting for the last mesh
+  train_share   rank-seconds that compute in trainings / (ranks * wall); this and the next two are told by the ranks themselves
+  comm_share    rank-seconds in exchanges between the ranks of a group / (ranks * wall); 0 where each mesh has one rank
+  file_share    rank-seconds in checkpoints and results that the training waits for / (ranks * wall)
+  wait_share    the rest: start, end, groups that are not complete yet, waiting for the last mesh
   speedup       strong: T(n0) n0 / T(n); weak: (n / n0) T(n0) / T(n) * n0      n0: the smallest number of ranks
   efficiency    speedup / n
 Predicted: the makespan of `quadloom plan` (cost model and scheduling; no start-up), times one factor that makes it meet the
@@ -18,7 +19,7 @@ import statistics
 import sys
 
 COLUMNS = ["kind", "mode", "ranks", "nodes", "passes", "meshes", "wall_s", "start_s", "speedup", "efficiency",
-           "train_share", "comm_share", "wait_share"]
+           "train_share", "comm_share", "file_share", "wait_share"]
 
 
 def seconds_of(stamp):
@@ -26,9 +27,9 @@ def seconds_of(stamp):
     return datetime.strptime(stamp, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc).timestamp()
 
 
-def first_mesh(run):
-    """When the first mesh was begun, seconds since 1970; None when there was none."""
-    starts = []
+def read_events(run):
+    """When the first mesh was begun (seconds since 1970, None: never), and what the ranks say of their time, summed."""
+    first, spent = None, {"busy_s": 0.0, "comm_s": 0.0, "io_s": 0.0}
     for log in run.glob("events/*.jsonl"):
         for line in log.read_text(errors="replace").splitlines():
             try:
@@ -36,16 +37,12 @@ def first_mesh(run):
             except ValueError:
                 continue  # torn by a crash
             if event.get("event") == "mesh_start":
-                starts.append(seconds_of(event["time"]))
-                break
-    return min(starts, default=None)
-
-
-def number(text, otherwise=0.0):
-    try:
-        return float(text)
-    except (TypeError, ValueError):
-        return otherwise
+                began = seconds_of(event["time"])
+                first = began if first is None else min(first, began)
+            elif event.get("event") == "end":
+                for key in spent:
+                    spent[key] += event.get(key, 0.0)
+    return first, spent
 
 
 def read_point(folder):
@@ -56,14 +53,13 @@ def read_point(folder):
     with open(folder / "run" / "summary.csv", newline="") as file:
         meshes = [row for row in csv.DictReader(file) if row["status"] == "finished"]
     wall = point["ended"] - point["began"]
-    began = first_mesh(folder / "run")
-    train = sum(number(m["train_s"]) * max(1, number(m.get("ranks"), 1)) for m in meshes)
-    exchange = sum(number(m.get("exchange_s")) * max(1, number(m.get("ranks"), 1)) for m in meshes)
+    began, spent = read_events(folder / "run")
     capacity = point["ranks"] * wall
+    shares = [spent[key] / capacity for key in ("busy_s", "comm_s", "io_s")]
     return {"mode": point["mode"], "ranks": point["ranks"], "nodes": point["nodes"], "meshes": len(meshes), "wall_s": wall,
-            "start_s": began - point["began"] if began else wall, "train_share": (train - exchange) / capacity,
-            "comm_share": exchange / capacity, "wait_share": 1 - train / capacity, "cpus": point["cpus"],
-            "online": point["online"], "host": point["host"]}
+            "start_s": began - point["began"] if began else wall, "train_share": shares[0], "comm_share": shares[1],
+            "file_share": shares[2], "wait_share": 1 - sum(shares), "cpus": point["cpus"], "online": point["online"],
+            "host": point["host"]}
 
 
 def medians(points):
@@ -122,13 +118,15 @@ def write_report(path, measured, guess, factor, problems, picture):
     if crowded:
         lines += [f"**From {crowded[0]['ranks']} ranks on there are more ranks than hardware threads: these points test that it works, "
                   "they say nothing about speed.**", ""]
-    lines += ["## Measured", "", "| ranks | nodes | meshes | passes | wall | start | speed-up | efficiency | training | communication | waiting |",
-              "|---|---|---|---|---|---|---|---|---|---|---|"]
+    lines += ["## Measured", "", "| ranks | nodes | meshes | passes | wall | start | speed-up | efficiency | training | communication | files | waiting |",
+              "|---|---|---|---|---|---|---|---|---|---|---|---|"]
     lines += [f"| {r['ranks']} | {r['nodes']} | {r['meshes']} | {r['passes']} | {r['wall_s']:.2f} s | {r['start_s']:.2f} s | {r['speedup']:.2f} | "
-              f"{percent(r['efficiency'])} | {percent(r['train_share'])} | {percent(r['comm_share'])} | {percent(r['wait_share'])} |"
+              f"{percent(r['efficiency'])} | {percent(r['train_share'])} | {percent(r['comm_share'])} | {percent(r['file_share'])} | "
+              f"{percent(r['wait_share'])} |"
               for r in measured]
-    lines += ["", "training, communication, waiting: shares of all ranks' time. Communication is the exchange between ranks that train a mesh "
-              "together; waiting is everything else: start, end, and idling while the last meshes finish.", ""]
+    lines += ["", "training, communication, files, waiting: shares of all ranks' time. Communication is the exchange between ranks that train a "
+              "mesh together; files are checkpoints and results that a training waits for; waiting is everything else: start, end, groups "
+              "that are not complete yet, idling while the last meshes finish.", ""]
     if guess:
         lines += ["## Predicted, not measured", "",
                   f"`quadloom plan` (cost model and scheduling of the run), times {factor:.3g} so that it meets the measurement at {base['ranks']} rank(s). "

@@ -1,4 +1,4 @@
-# timeout: 400
+# timeout: 900
 # labels: slurm
 # Nodes that are lost: one loses power in mid-job; one is cut off while its tasks run on, so that two lives of a job work on the
 # same run directory.

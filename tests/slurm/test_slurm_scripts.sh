@@ -1,4 +1,4 @@
-# timeout: 300
+# timeout: 900
 # labels: slurm
 # What needs no Slurm: syntax, options, messages, the plan of slurm/submit, the container's recipe, a study run by mpirun.
 . "$(dirname "$0")/cluster.sh"

@@ -1,4 +1,4 @@
-# timeout: 500
+# timeout: 900
 # labels: slurm
 # Jobs that must stop before their work is done: time limit, preemption, scancel, mpirun as launcher, a chain of jobs. All at
 # once, for they mostly wait. What comes out in the end has the bytes of an undisturbed run.
