@@ -9,7 +9,7 @@ need_names
 mkdir in
 "$QUADLOOM" generate icosphere --faces 20 -o in/a.obj >/dev/null
 "$QUADLOOM" generate icosphere --faces 80 -o in/b.obj >/dev/null
-SLOW="--set quads.enabled=false --set train.steps=60 --set train.off_points=40 --set train.history_every=10 --set train.checkpoint_every_s=3 --set log.interval_s=5"
+SLOW="--set quads.enabled=false --set quads.enabled=false --set train.steps=60 --set train.off_points=40 --set train.history_every=10 --set train.checkpoint_every_s=3 --set log.interval_s=5"
 last_node() { scontrol show hostnames "$(squeue -h -j "$1" -o %N)" | tail -n 1; }
 has_checkpoint() { ls "$1"/checkpoints/*.h5; }
 

@@ -10,7 +10,7 @@ cluster --nodes 4 --cpus 3 --conf PreemptType=preempt/partition_prio --conf Pree
 mkdir in
 "$QUADLOOM" generate icosphere --faces 20 -o in/a.obj >/dev/null
 "$QUADLOOM" generate icosphere --faces 80 -o in/b.obj >/dev/null
-SLOW="--set quads.enabled=false --set train.steps=50 --set train.off_points=40 --set train.history_every=10 --set log.interval_s=5"
+SLOW="--set quads.enabled=false --set quads.enabled=false --set train.steps=50 --set train.off_points=40 --set train.history_every=10 --set log.interval_s=5"
 has_begun() { grep -q mesh_start "$1/events/"*.jsonl; }
 
 submit preempted --partition=low --exclusive "$SCRIPTS/run.sbatch" --no-check in -o preempted $SLOW
