@@ -32,6 +32,10 @@ typedef struct mpi_comm {
     pending_send *pending;
     pthread_mutex_t counting; /* of the counter, and of asking for it */
     int64_t counter;          /* rank 0 */
+    MPI_Comm node;            /* the ranks of this node, when there is memory in common */
+    MPI_Win window;
+    void *memory;
+    size_t memory_bytes; /* asked for so far, whether it was to be had or not: the same on all ranks */
 } mpi_comm;
 
 ql_status ql_mpi_check(int code, const char *what)
@@ -165,6 +169,67 @@ static ql_status mpi_wait(ql_comm *comm, ql_request *request)
     return QL_OK;
 }
 
+/* ---- memory in common ---- */
+
+static void release_node_memory(mpi_comm *self)
+{
+    if (self->memory != NULL) (void)MPI_Win_unlock_all(self->window);
+    if (self->window != MPI_WIN_NULL) (void)MPI_Win_free(&self->window);
+    if (self->node != MPI_COMM_NULL) (void)MPI_Comm_free(&self->node);
+    self->memory = NULL;
+}
+
+/* The first rank of the node gives the memory; the others find it. Loads and stores, no one-sided communication. */
+static ql_status take_node_memory(mpi_comm *self, size_t bytes)
+{
+    char *base = NULL;
+    MPI_Aint size;
+    int unit;
+    QL_TRY(ql_mpi_check(
+        MPI_Comm_split_type(self->collective, MPI_COMM_TYPE_SHARED, self->comm.rank, MPI_INFO_NULL, &self->node),
+        "MPI_Comm_split_type"));
+    if (self->comm.local_size == 1) return QL_OK;
+    QL_TRY(ql_mpi_check(MPI_Comm_set_errhandler(self->node, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler"));
+    QL_TRY(ql_mpi_check(MPI_Win_allocate_shared(self->comm.local_rank == 0 ? (MPI_Aint)(bytes + 64) : 0, 1,
+                                                MPI_INFO_NULL, self->node, &base, &self->window),
+                        "MPI_Win_allocate_shared"));
+    QL_TRY(ql_mpi_check(MPI_Win_shared_query(self->window, 0, &size, &unit, &base), "MPI_Win_shared_query"));
+    QL_TRY(ql_mpi_check(MPI_Win_lock_all(MPI_MODE_NOCHECK, self->window), "MPI_Win_lock_all"));
+    self->memory = base + (64 - (uintptr_t)base % 64) % 64;
+    return QL_OK;
+}
+
+/* Without it everybody works with memory of his own, so a system that has none is no error. */
+static ql_status mpi_node_memory(ql_comm *comm, size_t bytes, void **memory)
+{
+    mpi_comm *self = (mpi_comm *)comm;
+    *memory = self->memory;
+    if (self->memory_bytes >= bytes) return QL_OK;
+    release_node_memory(self);
+    self->memory_bytes = bytes;
+    int64_t missing = take_node_memory(self, bytes) != QL_OK;
+    ql_error_clear();
+    QL_TRY(ql_comm_sum(comm, &missing, 1, QL_NUMBER_INT64));
+    if (missing > 0) release_node_memory(self);
+    *memory = self->memory;
+    return QL_OK;
+}
+
+static ql_status mpi_node_meet(ql_comm *comm)
+{
+    mpi_comm *self = (mpi_comm *)comm;
+    const double began = ql_clock_s();
+    ql_request request = {.active = false};
+    MPI_Request mpi = MPI_REQUEST_NULL;
+    if (self->memory == NULL) return QL_OK;
+    (void)MPI_Win_sync(self->window);
+    int code = MPI_Ibarrier(self->node, &mpi);
+    QL_TRY(keep_request(comm, &request, mpi, began, code, "MPI_Ibarrier"));
+    QL_TRY(mpi_wait(comm, &request));
+    (void)MPI_Win_sync(self->window);
+    return QL_OK;
+}
+
 /* ---- the counter ---- */
 
 /* Rank 0 answers whoever has asked. */
@@ -289,6 +354,7 @@ static void mpi_destroy(ql_comm *comm)
 {
     mpi_comm *self = (mpi_comm *)comm;
     (void)collect_sends(self, true);
+    release_node_memory(self);
     if (self->messages != MPI_COMM_NULL) (void)MPI_Comm_free(&self->messages);
     if (self->collective != MPI_COMM_NULL) (void)MPI_Comm_free(&self->collective);
     (void)pthread_mutex_destroy(&self->mutex);
@@ -328,6 +394,8 @@ static const ql_comm_class mpi_class = {
     .test = mpi_test,
     .wait = mpi_wait,
     .group = mpi_group,
+    .node_memory = mpi_node_memory,
+    .node_meet = mpi_node_meet,
     .fetch_add = mpi_fetch_add,
     .post = mpi_post,
     .poll = mpi_poll,
@@ -361,7 +429,8 @@ ql_status ql_mpi_comm_create(ql_comm **comm, MPI_Comm mpi, bool threads)
     (void)pthread_mutex_init(&self->counting, NULL);
     self->comm.kind = &mpi_class;
     self->comm.threads = threads;
-    self->collective = self->messages = MPI_COMM_NULL;
+    self->collective = self->messages = self->node = MPI_COMM_NULL;
+    self->window = MPI_WIN_NULL;
     ql_status status;
     QL_TRY_GOTO(status, find_place(self, mpi), failed);
     QL_TRY_GOTO(status, duplicate(mpi, &self->collective), failed);

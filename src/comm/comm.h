@@ -61,6 +61,13 @@ typedef struct ql_comm_class {
      * order. Groups that form at the same time need different tags (0 to 32767) where they share a member. */
     ql_status (*group)(ql_comm *comm, const int *members, int count, int tag, ql_comm **group);
 
+    /* Collective: a block of memory (64-byte aligned) that all ranks of this node within the communicator have in common, or NULL
+     * where there is none or but one rank on the node. It belongs to the communicator, which has only one: the next call gives
+     * it again or, when more is wanted, replaces it. */
+    ql_status (*node_memory)(ql_comm *comm, size_t bytes, void **memory);
+    /* Collective over the ranks of this node that have such memory: what any wrote before is seen by all afterwards. */
+    ql_status (*node_meet)(ql_comm *comm);
+
     /* Not collective. Adds to the communicator's one counter (0 at first) and tells what it was before. Served by rank 0, in its
      * own calls of poll and fetch_add: no one-sided communication, so rank 0 must call poll now and then. */
     ql_status (*fetch_add)(ql_comm *comm, int64_t add, int64_t *before);

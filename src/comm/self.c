@@ -78,6 +78,19 @@ static ql_status self_group(ql_comm *comm, const int *members, int count, int ta
     return ql_comm_self(group);
 }
 
+static ql_status self_node_memory(ql_comm *comm, size_t bytes, void **memory)
+{
+    (void)comm, (void)bytes;
+    *memory = NULL;
+    return QL_OK;
+}
+
+static ql_status self_node_meet(ql_comm *comm)
+{
+    (void)comm;
+    return QL_OK;
+}
+
 static ql_status self_fetch_add(ql_comm *comm, int64_t add, int64_t *before)
 {
     self_comm *self = (self_comm *)comm;
@@ -142,6 +155,8 @@ static const ql_comm_class self_class = {
     .test = self_test,
     .wait = self_wait,
     .group = self_group,
+    .node_memory = self_node_memory,
+    .node_meet = self_node_meet,
     .fetch_add = self_fetch_add,
     .post = self_post,
     .poll = self_poll,

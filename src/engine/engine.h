@@ -30,7 +30,7 @@ typedef struct ql_engine_setup {
     ql_key key;
     const float *fixed_off_points; /* off_points x 3 used at every step instead of drawing, or NULL */
     ql_engine_upload *upload;      /* what the same kind's `prepare` made of this mesh, or NULL */
-    struct ql_comm *group;         /* the ranks that share this mesh; NULL or of one rank: this one alone */
+    struct ql_comm *group; /* the ranks that share this mesh, one engine at a time; NULL or of one rank: alone */
 } ql_engine_setup;
 
 /* Where an engine computes and what it took. */

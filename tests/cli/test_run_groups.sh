@@ -7,6 +7,7 @@
 need_mpi
 make_meshes
 cd "$WORK" || exit 1
+FEW="$FEW --set train.steps=3"
 
 on 1 run in -o one $FEW
 expect_code 0
@@ -20,7 +21,7 @@ expect "its size" grep -q '"event": *"mesh_start".*"ranks": *2' group2/events/0.
 expect "where the time went" grep -q '"event": *"end".*"busy_s".*"comm_s"' group2/events/1.jsonl
 
 # killed in the middle, then stopped in the middle, then alone; never from the beginning
-LONG="--set train.steps=25 --set train.off_points=40 --set train.history_every=1 --set train.checkpoint_every_s=0.2"
+LONG="--set train.steps=20 --set train.off_points=40 --set train.history_every=1 --set train.checkpoint_every_s=0.2"
 on 1 run in/block.ply -o whole $LONG
 expect_code 0
 start 4 run in/block.ply -o broken $LONG --set sweep.group=4

@@ -134,6 +134,26 @@ static void test_group(void **state)
     ASSERT_OK(world->kind->barrier(world));
 }
 
+/* What one rank writes the others of its node read; asked for again it is the same block. */
+static void test_node_memory(void **state)
+{
+    (void)state;
+    enum { EACH = 1000 };
+    int64_t *numbers, *again;
+    ASSERT_OK(world->kind->node_memory(world, sizeof *numbers * EACH * 64, (void **)&numbers));
+    assert_true(numbers != NULL || world->local_size == 1);
+    assert_int_equal((uintptr_t)numbers % 64, 0);
+    for (int64_t round = 0; numbers != NULL && round < 5; ++round) {
+        for (int i = 0; i < EACH; ++i)
+            numbers[world->local_rank * EACH + i] = round * 100000 + world->local_rank * EACH + i;
+        ASSERT_OK(world->kind->node_meet(world));
+        for (int i = 0; i < EACH * world->local_size; ++i) assert_int_equal(numbers[i], round * 100000 + i);
+        ASSERT_OK(world->kind->node_meet(world));
+    }
+    ASSERT_OK(world->kind->node_memory(world, 64, (void **)&again));
+    assert_ptr_equal(numbers, again);
+}
+
 /* Every number is given once, whoever asks; rank 0 serves while it polls. */
 static void test_counter(void **state)
 {
@@ -260,8 +280,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_place),     cmocka_unit_test(test_collectives), cmocka_unit_test(test_sum),
         cmocka_unit_test(test_sum_begun), cmocka_unit_test(test_gather),      cmocka_unit_test(test_exchange),
-        cmocka_unit_test(test_group),     cmocka_unit_test(test_counter),     cmocka_unit_test(test_agree),
-        cmocka_unit_test(test_messages),  cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_group),     cmocka_unit_test(test_node_memory), cmocka_unit_test(test_counter),
+        cmocka_unit_test(test_agree),     cmocka_unit_test(test_messages),    cmocka_unit_test(test_threads),
     };
     ql_status status = ql_launcher_mpi.launched() ? ql_launcher_mpi.start(&world, &argc, &argv) : ql_comm_self(&world);
     if (status != QL_OK) {

@@ -15,6 +15,7 @@
 #include "engine/reduce.h"
 
 #include "base/memory.h"
+#include "comm/comm.h"
 
 #include <stdatomic.h>
 
@@ -66,6 +67,7 @@ typedef struct ql_cpu {
     bool keep; /* activations of all faces */
     ql_cpu_split angle_split, surface_split, off_split;
     ql_arena arena;
+    ql_arena common; /* memory of the group's ranks on this node for the packed weights; base NULL: each has its own */
 
     float *parameters, *moment1, *moment2;
     ql_reduce reduce;
@@ -94,6 +96,7 @@ typedef struct ql_cpu {
 
 /* cpu_plan.c: how the work is split and how many bytes the arena needs; then every array from the arena; the end. */
 ql_status ql_cpu_plan(ql_cpu *cpu, const ql_engine_setup *setup, size_t *bytes);
+ql_status ql_cpu_share_models(ql_cpu *cpu); /* collective over the group: before take, finds cpu->common */
 bool ql_cpu_take(ql_cpu *cpu, ql_arena *arena);
 void ql_cpu_release(ql_cpu *cpu); /* NULL-safe */
 
@@ -112,7 +115,8 @@ ql_status ql_cpu_theta(ql_cpu *cpu, double *theta);
 ql_status ql_cpu_field(ql_cpu *cpu, const double *points, int64_t count, double *value, double *gradient,
                        double *hessian);
 
-/* cpu_pack.c: member's part of refreshing the packed weights; `drop` factors are in cpu->angle. */
+/* cpu_pack.c: member's part of refreshing the packed weights; `drop` factors are in cpu->angle. Ranks that have them in common
+ * each do a part. */
 void ql_cpu_pack(ql_cpu *cpu, int member);
 void ql_cpu_bind_biases(ql_cpu *cpu); /* once, after the arena is there */
 /* Member's part of what is left to do on the summed gradient: gamma and the matrices that it scales. */

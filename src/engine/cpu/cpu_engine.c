@@ -55,8 +55,11 @@ static void name_stages(ql_cpu *cpu)
 static ql_status start(ql_cpu *cpu, const ql_engine_setup *setup)
 {
     size_t bytes = 0;
-    QL_TRY(ql_cpu_plan(cpu, setup, &bytes));
-    QL_TRY(QL_CHAIN(ql_arena_create(&cpu->arena, bytes), "engine cpu"));
+    ql_status status = ql_cpu_plan(cpu, setup, &bytes);
+    if (status == QL_OK) status = QL_CHAIN(ql_arena_create(&cpu->arena, bytes), "engine cpu");
+    if (setup->group != NULL && setup->group->size > 1) status = ql_comm_agree(setup->group, status);
+    if (status == QL_OK) status = ql_cpu_share_models(cpu);
+    QL_TRY(status);
     if (!ql_cpu_take(cpu, &cpu->arena)) return QL_FAIL(INTERNAL, "engine cpu: arena too small");
     QL_TRY(ql_team_create(&cpu->team, cpu->members));
     copy_tables(cpu);

@@ -5,10 +5,15 @@
 
 typedef struct packer {
     ql_cpu *cpu;
-    int member, turn; /* matrices are dealt to the members in turn */
+    int member, turn; /* matrices are dealt to the ranks that pack together, and in a rank to the members, in turn */
+    int ranks, rank;
 } packer;
 
-static bool my_turn(packer *p) { return p->turn++ % p->cpu->members == p->member; }
+static bool my_turn(packer *p)
+{
+    const int turn = p->turn++;
+    return turn % p->ranks == p->rank && turn / p->ranks % p->cpu->members == p->member;
+}
 
 static void pack_dense(packer *p, const ql_dense *shape, const float *row_scale, double factor, float *forward,
                        float *reverse)
@@ -42,18 +47,21 @@ static void pack_sdf(packer *p)
     ql_cpu *cpu = p->cpu;
     const ql_dense *sdf = cpu->layout->sdf;
     for (int l = 1; l < QL_SDF_HIDDEN; ++l) pack_dense(p, &sdf[l], NULL, 1.0, cpu->sdf.forward[l], cpu->sdf.reverse[l]);
+    if (p->member == 0) cpu->sdf.last_bias = cpu->parameters[sdf[QL_SDF_HIDDEN].bias];
     if (!my_turn(p)) return;
     for (int l = 0; l < QL_SDF_HIDDEN; ++l)
         memcpy(cpu->sdf.bias[l], cpu->parameters + sdf[l].bias, QL_SDF_WIDTH * sizeof(float));
     for (int k = 0; k < QL_SDF_WIDTH; ++k)
         for (int d = 0; d < 3; ++d) cpu->sdf.first[d][k] = cpu->parameters[sdf[0].weight + 3 * k + d];
     memcpy(cpu->sdf.last, cpu->parameters + sdf[QL_SDF_HIDDEN].weight, QL_SDF_WIDTH * sizeof(float));
-    cpu->sdf.last_bias = cpu->parameters[sdf[QL_SDF_HIDDEN].bias];
 }
 
 void ql_cpu_pack(ql_cpu *cpu, int member)
 {
-    packer p = {cpu, member, 0};
+    const bool together = cpu->common.base != NULL;
+    packer p = {.cpu = cpu, .member = member, .ranks = 1};
+    if (together) p.ranks = cpu->reduce.group->local_size;
+    if (together) p.rank = cpu->reduce.group->local_rank;
     const ql_layout *layout = cpu->layout;
     ql_angle_model *angle = &cpu->angle;
     pack_sdf(&p);

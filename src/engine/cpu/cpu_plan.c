@@ -229,9 +229,23 @@ bool ql_cpu_take(ql_cpu *cpu, ql_arena *arena)
     cpu->theta = take(arena, faces, 1, &complete);
     cpu->theta_adjoint = take(arena, faces, 1, &complete);
     if (cpu->keep) cpu->records = take(arena, shards * (size_t)cpu->angle_split.chunks, record_size(cpu), &complete);
-    take_models(cpu, arena, &complete);
+    take_models(cpu, cpu->common.base != NULL ? &cpu->common : arena, &complete);
     take_members(cpu, arena, &complete);
     return complete;
+}
+
+/* Ranks of a group have the same weights, and two copies of 35 MB fit in few caches. */
+ql_status ql_cpu_share_models(ql_cpu *cpu)
+{
+    bool complete = true;
+    void *memory;
+    ql_comm *group = cpu->reduce.group;
+    if (group == NULL) return QL_OK;
+    ql_arena measuring = ql_arena_measuring();
+    take_models(cpu, &measuring, &complete);
+    QL_TRY(group->kind->node_memory(group, measuring.used, &memory));
+    if (memory != NULL) cpu->common = (ql_arena){.base = memory, .size = measuring.used};
+    return QL_OK;
 }
 
 static size_t measure(ql_cpu *cpu)

@@ -76,6 +76,24 @@ static ql_status noted(const ql_cpu *cpu)
     return cpu->status == QL_OK ? QL_OK : ql_error_set(cpu->status, __FILE__, __LINE__, "%s", cpu->status_text);
 }
 
+/* Refreshes the packed weights. Where they are in common no rank may still read the old ones. */
+static void pack(ql_cpu *cpu, int member)
+{
+    const bool together = cpu->common.base != NULL;
+    if (together) {
+        if (member == 0) note(cpu, cpu->reduce.group->kind->node_meet(cpu->reduce.group));
+        meet(cpu, member);
+        lap(&cpu->member[member], QL_CPU_SHARE);
+    }
+    ql_cpu_pack(cpu, member);
+    lap(&cpu->member[member], QL_CPU_PACK);
+    meet(cpu, member);
+    if (!together) return;
+    if (member == 0) note(cpu, cpu->reduce.group->kind->node_meet(cpu->reduce.group));
+    lap(&cpu->member[member], QL_CPU_SHARE);
+    meet(cpu, member);
+}
+
 /* ---- SDF network ---- */
 
 static void place_point(float *to, const double *from)
@@ -338,9 +356,7 @@ static void evaluate_member(void *context, int member)
     const bool alone = cpu->reduce.group == NULL;
     begin_laps(self);
     self->surface.flop = self->off.flop = self->angle.flop = 0;
-    ql_cpu_pack(cpu, member);
-    lap(self, QL_CPU_PACK);
-    meet(cpu, member);
+    pack(cpu, member);
     angle_forward(cpu, self);
     meet(cpu, member);
     if (!alone) {
@@ -445,8 +461,7 @@ static void theta_member(void *context, int member)
 {
     ql_cpu *cpu = context;
     begin_laps(&cpu->member[member]);
-    ql_cpu_pack(cpu, member);
-    meet(cpu, member);
+    pack(cpu, member);
     angle_forward(cpu, &cpu->member[member]);
     end_laps(&cpu->member[member]);
 }
@@ -482,8 +497,7 @@ static void field_member(void *context, int member)
     ql_cpu *cpu = field->cpu;
     ql_sdf_work *work = field->hessian != NULL ? &cpu->member[member].surface : &cpu->member[member].off;
     begin_laps(&cpu->member[member]);
-    ql_cpu_pack(cpu, member);
-    meet(cpu, member);
+    pack(cpu, member);
     for (int64_t k; (k = next_piece(cpu, (int)field->pieces)) >= 0;) {
         const int64_t begin = (field->first + k) * field->rows, left = field->count - begin;
         work->rows = left < field->rows ? (int32_t)left : field->rows;

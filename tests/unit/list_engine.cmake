@@ -1,0 +1,1 @@
+ql_unit_test(test_reduce)
