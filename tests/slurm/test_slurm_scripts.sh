@@ -28,6 +28,44 @@ expect_out "code 75"
 run bash -c '. "$0/lib.sh"; ql_guarded sh -c "exit 9"; echo code $?' "$SCRIPTS"
 expect_out "code 9"
 
+# what becomes of a job that ended early, with a Slurm that only notes what it is asked
+mkdir -p fake notes run/checkpoints
+cat >fake/scontrol <<'END'
+#!/bin/sh
+if [ "$1" = requeue ]; then
+    echo "requeue $2" >>notes/asked
+else
+    echo "JobId=7 JobName=x UserId=me(1) JobState=${FAKE_STATE:-RUNNING} Reason=${FAKE_REASON:-None} Dependency=(null) Requeue=1 Restarts=${FAKE_RESTARTS:-0} BatchFlag=1"
+fi
+END
+echo 'echo "${FAKE_LEFT:-1:00:00}"' >fake/squeue
+chmod +x fake/scontrol fake/squeue
+ending() { # CODE TEXT REQUESTS [NAME=VALUE]...
+    code=$1 text=$2 requests=$3
+    shift 3
+    rm -f notes/asked
+    run env "PATH=$WORK/fake:$PATH" SLURM_JOB_ID=7 "$@" bash -c '. "$0/lib.sh"; ql_site_defaults; ql_read_options --requeues 2 x; ql_began=began; ql_finish $1 run' "$SCRIPTS" "$code"
+    expect_code "$code"
+    expect_out "$text"
+    [ "$(cat notes/asked 2>/dev/null)" = "$requests" ] || fail "expected '$requests' to be asked of Slurm"
+}
+touch -d '1 hour ago' began
+touch run/checkpoints/a.h5
+ending 0 "all done" ""
+ending 1 "some meshes failed" ""
+ending 3 "the environment does not allow it" ""
+ending 75 "requeued: life 2 of job 7" "requeue 7"
+ending 137 "killed (signal 9 or a lost rank)" "requeue 7"
+ending 75 "requeued: life 3 of job 7" "requeue 7" SLURM_RESTART_COUNT=1 FAKE_RESTARTS=1
+ending 75 "requeued 2 times, the limit (--requeues 2)" "" SLURM_RESTART_COUNT=2 FAKE_RESTARTS=2
+ending 75 "another life of job 7 is at work" "" FAKE_RESTARTS=1
+ending 75 "Slurm itself ends job 7" "" FAKE_STATE=COMPLETING
+ending 75 "requeued: life 2 of job 7" "requeue 7" FAKE_STATE=COMPLETING FAKE_REASON=TimeLimit
+ending 75 "requeued: life 2 of job 7_3" "requeue 7_3" SLURM_ARRAY_JOB_ID=7 SLURM_ARRAY_TASK_ID=3
+ending 75 "requeued: life 2" "requeue 7" FAKE_LEFT=0:50
+touch began && touch -d '1 hour ago' run/checkpoints/a.h5
+ending 75 "neither a result nor a checkpoint: not requeued" "" FAKE_LEFT=0:50
+
 # messages: one line, what and where, what to do
 complain() { # CODE TEXT CMD...
     code=$1 text=$2
