@@ -87,3 +87,17 @@ void ql_cross_indices(const ql_surface *s, const double *psi, const double *phi,
         index[v] = (int32_t)((ql_on_boundary(s, v) ? 2 : 4) - lround(turn / M_PI_2));
     }
 }
+
+void ql_cross_weights(const ql_surface *s, double *weight)
+{
+    double normal[3], least = 1e-4 * ql_surface_area(s) / s->face_count;
+    for (int32_t h = 0; h < 3 * s->face_count; ++h) {
+        int32_t g = s->opposite[h];
+        weight[h] = 0;
+        if (g < 0) continue;
+        double l2 = ql_distance2(ql_at(s, ql_from(s, h)), ql_at(s, ql_to(s, h)));
+        double area = fmax(0.5 * ql_surface_normal(s, h / 3, normal), least) +
+                      fmax(0.5 * ql_surface_normal(s, g / 3, normal), least);
+        weight[h] = fmin(fmax(1.5 * l2 / area, 1e-3), 1e3);
+    }
+}

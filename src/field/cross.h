@@ -23,4 +23,8 @@ void ql_cross_matching(const ql_surface *surface, const double *psi, const doubl
 void ql_cross_indices(const ql_surface *surface, const double *psi, const double *phi, const uint8_t *matching,
                       int32_t *index);
 
+/* Weights of dual edges for Dirichlet energies of fields: edge length over distance of centroids (1.5 l^2 / sum of areas),
+ * bounded against slivers; 3F, 0 at the boundary. */
+void ql_cross_weights(const ql_surface *surface, double *weight);
+
 #endif

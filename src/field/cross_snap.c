@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 #include "field/cross.h"
+#include "field/cross_sector.h"
 #include "field/cross_vector.h"
 
 #include <cholmod.h>
@@ -11,7 +12,7 @@ enum { NEAR_LIMIT = 256 };
 
 typedef struct snap {
     const ql_surface *s;
-    double *psi;
+    double *psi, *delta;
     int32_t *index;
     uint8_t *line; /* vertex on a feature or boundary: 1; where features meet or turn (many or sharp): 2 */
     uint8_t *matching;
@@ -62,6 +63,16 @@ static void mark_lines(const snap *m)
     }
 }
 
+/* Does the sector in which half-edge `half` leaves a feature vertex take `amount` of index? */
+static int sector_takes(const snap *m, int32_t half, int32_t amount)
+{
+    ql_sector sector;
+    int32_t least, most;
+    ql_cross_sector(m->s, m->delta, half, &sector);
+    ql_cross_sector_fits(sector.angle, &least, &most);
+    return sector.quads - amount >= least && sector.quads - amount <= most;
+}
+
 /* Shortest way along edges from a singular vertex to a feature vertex; fills visits and returns the last entry or -1. */
 static int32_t find_line(const snap *m, int32_t start, double reach, visit *visits)
 {
@@ -75,8 +86,7 @@ static int32_t find_line(const snap *m, int32_t start, double reach, visit *visi
         if (best < 0) return -1;
         visit here = visits[best];
         visits[best].done = 1;
-        /* an index that takes quads away (+1) does not fit a corner */
-        if (m->line[here.vertex] && (m->index[start] < 0 || m->line[here.vertex] == 1)) return best;
+        if (m->line[here.vertex] && sector_takes(m, s->opposite[here.by], m->index[start])) return best;
         if (m->line[here.vertex]) continue;
         int32_t h = s->outgoing[here.vertex], first = h;
         do {
@@ -187,22 +197,26 @@ ql_status ql_cross_snap(const ql_surface *s, double reach, double *phi, uint8_t 
     visit visits[NEAR_LIMIT];
     *moved = 0;
     ql_status status = QL_TAKE(m.psi, 3 * (int64_t)s->face_count);
+    if (status == QL_OK) status = QL_TAKE(m.delta, 3 * (int64_t)s->face_count);
     if (status == QL_OK) status = QL_TAKE(m.index, s->vertex_count + 1);
     if (status == QL_OK) status = QL_TAKE(m.line, s->vertex_count + 1);
     if (status == QL_OK) {
         ql_cross_edge_angles(s, m.psi);
         ql_cross_indices(s, m.psi, phi, matching, m.index);
+        ql_cross_turns(s, m.psi, phi, matching, m.delta);
         mark_lines(&m);
         for (int32_t v = 0; v < s->vertex_count; ++v) {
             if (m.index[v] == 0 || m.line[v] || s->outgoing[v] < 0) continue;
             int32_t last = find_line(&m, v, reach, visits);
             if (last <= 0) continue;
             move_index(&m, visits, last);
+            ql_cross_turns(s, m.psi, phi, matching, m.delta);
             ++*moved;
         }
         if (*moved > 0) status = smooth_again(&m);
     }
     ql_free(m.psi);
+    ql_free(m.delta);
     ql_free(m.index);
     ql_free(m.line);
     return status;

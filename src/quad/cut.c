@@ -2,10 +2,15 @@
 
 #include "base/memory.h"
 #include "field/cross.h"
+#include "field/cross_scale.h"
+#include "field/cross_sector.h"
 
 #include <math.h>
 #include <string.h>
 
+#include <stdlib.h>
+#define SCALE_SHARE (getenv("SHARE") ? atof(getenv("SHARE")) : 1.0)
+#define SCALE_LEAST (getenv("LIMIT") ? atof(getenv("LIMIT")) : 0.65)
 /* Breadth-first over faces from face 0; seam[h] = 0 across tree edges, 1 across all other inner edges. */
 static ql_status comb(ql_cut *cut, const ql_surface *s, uint8_t *seam)
 {
@@ -116,6 +121,16 @@ static ql_status check_disk(const ql_surface *s, const uint8_t *seam, const int3
     return euler == 1 ? QL_OK : QL_FAIL(INTERNAL, "cut: Euler characteristic %d, not that of a disk", euler);
 }
 
+static ql_status find_scale(const ql_cut *cut, const ql_surface *s)
+{
+    double *delta = NULL;
+    QL_TRY(QL_TAKE(delta, 3 * (int64_t)s->face_count));
+    ql_cross_turns(s, cut->psi, cut->phi, cut->matching, delta);
+    ql_status status = ql_cross_scale(s, delta, SCALE_SHARE, SCALE_LEAST, cut->scale);
+    ql_free(delta);
+    return status;
+}
+
 ql_status ql_cut_create(ql_cut *cut, const ql_surface *s, const double *phi, const uint8_t *matching)
 {
     uint8_t *seam = NULL;
@@ -124,6 +139,7 @@ ql_status ql_cut_create(ql_cut *cut, const ql_surface *s, const double *phi, con
     memset(cut, 0, sizeof *cut);
     ql_status status = QL_TAKE(cut->psi, halves);
     if (status == QL_OK) status = QL_TAKE(cut->phi, s->face_count);
+    if (status == QL_OK) status = QL_TAKE(cut->scale, s->face_count);
     if (status == QL_OK) status = QL_TAKE(cut->matching, halves);
     if (status == QL_OK) status = QL_TAKE(cut->index, s->vertex_count);
     if (status == QL_OK) status = QL_TAKE(cut->segment, halves);
@@ -138,6 +154,9 @@ ql_status ql_cut_create(ql_cut *cut, const ql_surface *s, const double *phi, con
             ql_cross_matching(s, cut->psi, cut->phi, cut->matching);
         ql_cross_indices(s, cut->psi, cut->phi, cut->matching, cut->index);
         for (int32_t v = 0; v < s->vertex_count; ++v) cut->singular += cut->index[v] != 0 && !ql_on_boundary(s, v);
+        status = find_scale(cut, s);
+    }
+    if (status == QL_OK) {
         status = comb(cut, s, seam);
     }
     if (status == QL_OK) status = prune(cut, s, seam, degree);
@@ -154,6 +173,7 @@ void ql_cut_destroy(ql_cut *cut)
     if (cut == NULL) return;
     ql_free(cut->psi);
     ql_free(cut->phi);
+    ql_free(cut->scale);
     ql_free(cut->matching);
     ql_free(cut->index);
     ql_free(cut->segment);

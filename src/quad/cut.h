@@ -12,6 +12,7 @@
 typedef struct ql_cut {
     double *psi;       /* 3F: half-edge angles (field/cross.h) */
     double *phi;       /* F: angle of the chart's u axis, combed */
+    double *scale;     /* F: wished gradient of the map, in cells per quad edge (field/cross_scale.h) */
     uint8_t *matching; /* 3F: after combing; 0 off the seams */
     int32_t *index;    /* V: quarter turns */
     int32_t *

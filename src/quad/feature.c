@@ -140,6 +140,73 @@ end:
     return status;
 }
 
+/* Distance from x to the chain that leaves v along feature half-edge h, no further than `reach` along it. */
+static double distance_to_chain(const ql_surface *s, const double x[3], int32_t v, int32_t h, double reach)
+{
+    double least = INFINITY;
+    int32_t half[2], start = v;
+    for (double length = 0; length < reach; length += edge_length(s, h)) {
+        int32_t w = far_end(s, h, v);
+        double e[3], d[3], foot[3];
+        ql_sub(ql_at(s, w), ql_at(s, v), e);
+        ql_sub(x, ql_at(s, v), d);
+        double t = ql_dot(d, e) / fmax(ql_dot(e, e), 1e-300);
+        ql_lerp(ql_at(s, v), ql_at(s, w), fmin(fmax(t, 0), 1), foot);
+        least = fmin(least, ql_distance2(x, foot));
+        if (w == start || ql_feature_at(s, w, half) != 2) break;
+        h = far_end(s, half[0], w) == v ? half[1] : half[0];
+        v = w;
+    }
+    return sqrt(least);
+}
+
+/* Unmarks the chain that leaves v along h while it is nearer than `gap` to the one along `other`. */
+static void retreat(ql_surface *s, int32_t v, int32_t h, int32_t other, double gap)
+{
+    int32_t half[2], corner = v;
+    for (double length = 0; s->opposite[h] >= 0;) {
+        int32_t w = far_end(s, h, v), n = ql_feature_at(s, w, half);
+        int32_t next = n != 2 ? -1 : far_end(s, half[0], w) == v ? half[1] : half[0];
+        length += edge_length(s, h);
+        unmark(s, h);
+        if (next < 0 || w == corner) return;
+        if (distance_to_chain(s, ql_at(s, w), corner, other, 2 * length + edge_length(s, other)) >= gap) return;
+        v = w;
+        h = next;
+    }
+}
+
+/* Where two features leave a vertex at an acute angle, one of them begins only where a quad fits between them: the corner of a
+ * quad cannot be that sharp, and no integer line fits into the wedge. The boundary is kept, else the sharper edge. */
+static void open_wedges(ql_surface *s, const double *normal, double gap)
+{
+    const double acute = cos(20 * M_PI / 180);
+    for (int32_t h = 0; h < 3 * s->face_count; ++h) {
+        if (!s->feature[h]) continue;
+        int32_t v = ql_from(s, h), g = h;
+        double a[3], b[3], angle = 0;
+        do { /* to the next feature edge counter-clockwise */
+            int32_t last = ql_previous(g);
+            ql_sub(ql_at(s, ql_to(s, g)), ql_at(s, v), a);
+            ql_sub(ql_at(s, ql_from(s, last)), ql_at(s, v), b);
+            (void)ql_normalise(a);
+            (void)ql_normalise(b);
+            angle += acos(fmin(fmax(ql_dot(a, b), -1), 1));
+            g = s->opposite[last] < 0 ? last : s->opposite[last];
+        } while (!s->feature[g] && cos(fmin(angle, M_PI)) > acute);
+        if (!s->feature[g] || cos(fmin(angle, M_PI)) <= acute) continue;
+        double bend[2];
+        int32_t side[2] = {h, g};
+        for (int i = 0; i < 2; ++i)
+            bend[i] = s->opposite[side[i]] < 0 ? -2
+                                               : ql_dot(normal + 3 * (int64_t)(side[i] / 3),
+                                                        normal + 3 * (int64_t)(s->opposite[side[i]] / 3));
+        if (bend[0] <= -2 && bend[1] <= -2) continue;
+        int drop = bend[0] > bend[1] ? 0 : 1;
+        retreat(s, v, side[drop], side[1 - drop], gap);
+    }
+}
+
 ql_status ql_feature_mark(ql_surface *s, double angle_deg, double edge)
 {
     double *normal = NULL, limit = cos(angle_deg * M_PI / 180);
@@ -157,6 +224,17 @@ ql_status ql_feature_mark(ql_surface *s, double angle_deg, double edge)
     ql_free(normal);
     for (int round = 0; round < 8 && prune_tails(s, 2 * edge); ++round) {}
     return drop_small_sets(s, 6 * edge);
+}
+
+ql_status ql_feature_open_wedges(ql_surface *s, double gap, double edge)
+{
+    double *normal = NULL;
+    QL_TRY(QL_TAKE(normal, 3 * (int64_t)s->face_count));
+    for (int32_t f = 0; f < s->face_count; ++f) (void)ql_surface_normal(s, f, normal + 3 * (int64_t)f);
+    open_wedges(s, normal, gap);
+    ql_free(normal);
+    for (int round = 0; round < 8 && prune_tails(s, 2 * edge); ++round) {}
+    return QL_OK;
 }
 
 ql_status ql_feature_corners(const ql_surface *s, uint8_t *corner)

@@ -8,6 +8,10 @@
  * shorter than 6 of it in all are noise of scanned surfaces at that size and are dropped (never the boundary). */
 ql_status ql_feature_mark(ql_surface *surface, double angle_deg, double edge);
 
+/* Where two features leave a vertex less than 20 degrees apart, one of them begins only where it is `gap` away from the other
+ * (INFINITY: the whole chain goes): the corner of a quad cannot be that sharp. The boundary stays, else the sharper edge. */
+ql_status ql_feature_open_wedges(ql_surface *surface, double gap, double edge);
+
 /* Corners: vertices where features end, branch, or turn by more than 45 degrees. corner[v] = 1. */
 ql_status ql_feature_corners(const ql_surface *surface, uint8_t *corner);
 

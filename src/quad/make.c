@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "field/cross.h"
+#include "field/cross_clean.h"
 #include "field/cross_snap.h"
 #include "field/cross_vector.h"
 #include "field/smooth.h"
@@ -23,10 +24,17 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Triangles of the working surface are this share of the quad edge; the later ones are tried when the first gives extra
- * irregular vertices or bad corners. Coarser surfaces see less detail, finer ones follow the field better. */
-static const double WORK_EDGE[] = {0.8, 1.0, 0.65};
-enum { WORK_EDGES = sizeof WORK_EDGE / sizeof *WORK_EDGE };
+/* Ways to begin; the later ones are tried when the first gives extra irregular vertices or bad corners. Triangles of the
+ * working surface are `work_edge` of the quad edge: coarser surfaces see less detail, finer ones follow the field better. An
+ * irregular vertex less is worth `price` of field energy (field/cross_clean.h). Features that leave a corner at an acute angle
+ * are kept `gap` quad edges apart (feature.h). */
+typedef struct beginning {
+    double work_edge, price, gap;
+} beginning;
+static const beginning BEGINNING[] = {{0.8, 0.35, 0.7}, {1.0, 0.1, INFINITY}, {0.65, 0.35, 0.7}};
+enum { BEGINNINGS = sizeof BEGINNING / sizeof *BEGINNING };
+/* A given field is left as it is but for pairs that cost next to nothing. */
+static const double PRICE_GIVEN = 0.1;
 /* Singular vertices nearer to a feature than this share of the quad edge are moved onto it. */
 static const double SNAP = 0.7;
 /* So many ports without a partner mean that no other scale will help; so many integers, that rounding would take too long. */
@@ -46,7 +54,7 @@ typedef struct job {
     const double *alpha; /* per face of the mesh, or NULL */
     const ql_component *component;
     double edge;      /* wanted, input units */
-    double work_edge; /* of the triangles of `work`, in quad edges */
+    beginning begin;
     double feature_angle_deg;
     ql_surface original; /* copy of the component with features marked */
     ql_surface work;     /* re-meshed */
@@ -228,7 +236,12 @@ static ql_status make_field(job *j, bool given)
         int32_t moved = 0;
         ql_cross_edge_angles(&j->work, psi);
         ql_cross_matching(&j->work, psi, j->phi, j->matching);
-        status = ql_cross_snap(&j->work, SNAP * j->edge, j->phi, j->matching, &moved);
+        ql_clean_report cleaned;
+        status = ql_cross_clean(&j->work, given ? PRICE_GIVEN : j->begin.price, j->phi, j->matching, &cleaned);
+        QL_DEBUG("field: %d singular vertices, %d after %d transports, %d sectors corrected, energy %g", cleaned.before,
+                 cleaned.after, cleaned.transports, cleaned.sectors, cleaned.energy);
+        if (status == QL_OK)
+            status = ql_cross_snap(&j->work, SNAP * j->edge, j->phi, j->matching, &moved);
         QL_DEBUG("%d singular vertices moved onto features", moved);
     }
     ql_free(psi);
@@ -363,12 +376,13 @@ static ql_status prepare_job(job *j)
     j->euler = ql_surface_euler(&j->original);
     QL_TRY(ql_surface_loops(&j->original, &j->loops));
     QL_TRY(ql_feature_mark(&j->original, j->feature_angle_deg, j->edge));
+    QL_TRY(ql_feature_open_wedges(&j->original, j->begin.gap * j->edge, j->edge));
     for (int32_t h = 0; h < 3 * j->original.face_count; ++h)
         j->features += j->original.feature[h] && j->original.opposite[h] >= 0;
     QL_TRY(ql_closest_of_faces(&j->surface, j->original.vertices, j->original.faces, j->original.face_count));
     QL_TRY(ql_remesh_lines(&j->original, &j->lines, &j->chain));
     QL_TRY(copy_surface(&j->work, &j->original));
-    QL_TRY(ql_remesh(&j->work, j->work_edge * j->edge, 5, j->surface, j->lines, 1));
+    QL_TRY(ql_remesh(&j->work, j->begin.work_edge * j->edge, 5, j->surface, j->lines, 1));
     QL_TRY(QL_TAKE(j->corner, j->work.vertex_count));
     QL_TRY(QL_TAKE(j->phi, j->work.face_count));
     QL_TRY(QL_TAKE(j->matching, 3 * (int64_t)j->work.face_count));
@@ -498,16 +512,17 @@ static ql_status one_attempt(winner *w, job *j, ql_status (*method)(job *, bool 
     return status;
 }
 
-/* Tries working surfaces of different fineness, then fewer features, then what always works; the best result is kept. */
+/* Tries one beginning after the other, then fewer features, then what always works; the best result is kept. A hopeless first
+ * beginning leaves the second a chance, which holds on to fewer features. */
 static ql_status best_of(const job *base, winner *w)
 {
     ql_status status = QL_OK;
     bool hopeless = false;
     int32_t features = 0;
     w->penalty = INFINITY;
-    for (int i = 0; status == QL_OK && i < WORK_EDGES && !hopeless; ++i) {
+    for (int i = 0; status == QL_OK && i < BEGINNINGS && !(hopeless && i > 1); ++i) {
         job j = *base;
-        j.work_edge = WORK_EDGE[i];
+        j.begin = BEGINNING[i];
         status = one_attempt(w, &j, climb, &hopeless);
         features = j.features;
         job_destroy(&j);
@@ -515,7 +530,7 @@ static ql_status best_of(const job *base, winner *w)
     }
     for (int i = 0; status == QL_OK && i < RELAXATIONS && w->penalty == INFINITY && features > 0; ++i) {
         job j = *base;
-        j.work_edge = WORK_EDGE[0];
+        j.begin = BEGINNING[0];
         j.feature_angle_deg = fmax(j.feature_angle_deg, RELAXED_DEG[i]);
         status = one_attempt(w, &j, climb, &hopeless);
         w->relaxed = w->penalty < INFINITY;
@@ -523,7 +538,7 @@ static ql_status best_of(const job *base, winner *w)
     }
     if (status == QL_OK && w->penalty == INFINITY) {
         job j = *base;
-        j.work_edge = WORK_EDGE[0];
+        j.begin = BEGINNING[0];
         status = one_attempt(w, &j, last_resort, &hopeless);
         job_destroy(&j);
     }

@@ -73,13 +73,13 @@ static ql_status assemble(const ql_map *map, const double *weight, triplets *t, 
         double p[3][2], k[3][3];
         local_corners(map, f, p);
         stiffness(p, k);
-        double w = weight != NULL ? weight[f] : 1;
+        double w = weight != NULL ? weight[f] : 1, wished = map->cut->scale[f];
         for (int c = 0; c < 2; ++c)
             for (int a = 0; a < 3; ++a) {
                 const int32_t *sa = grid->start + 6 * (int64_t)f + 2 * a + c;
                 double wish = k[a][0] * p[0][c] + k[a][1] * p[1][c] + k[a][2] * p[2][c];
                 for (int32_t i = sa[0]; i < sa[1]; ++i) {
-                    rhs[grid->term[i].variable] += w * wish * grid->term[i].sign;
+                    rhs[grid->term[i].variable] += w * wished * wish * grid->term[i].sign;
                     for (int b = 0; b < 3; ++b) {
                         const int32_t *sb = grid->start + 6 * (int64_t)f + 2 * b + c;
                         for (int32_t j = sb[0]; j < sb[1]; ++j)

@@ -171,7 +171,7 @@ static ql_status set_up(problem *p)
     for (int32_t f = 0; f < s->face_count; ++f) {
         if (!p->in_patch[f]) continue;
         element *e = &p->element[n++];
-        hat_gradients(map, p->edge, f, e->gx, e->gy, &e->area);
+        hat_gradients(map, p->edge / map->cut->scale[f], f, e->gx, e->gy, &e->area);
         for (int k = 0; k < 3; ++k)
             for (int c = 0; c < 2; ++c) {
                 const ql_grid_term *t = &grid->term[grid->start[6 * (int64_t)f + 2 * k + c]];

@@ -1,0 +1,32 @@
+/* Fewer singularities at a price: clean-up of a cross field before any map.
+ *
+ * A field is angles phi and integer matchings p; delta_h = turn of the field across half-edge h against parallel transport
+ * is affine in both, and E(p) = min over phi of sum w delta^2 (features fixed) is the Dirichlet energy that the
+ * singularities of p cost (Bommes et al. 2009, eq. 2; Crane et al. 2010). Moving an index I from vertex a to vertex b adds
+ * I pi/2 to delta along a path of edges; the new energy is exact with one solve. Clean-up, in this order:
+ *   1. sectors of feature vertices (between two feature edges) get a number of quads that fits their angle, see
+ *      ql_cross_sector_fits: an acute corner at least one, a straight line never one;
+ *   2. the transport (cancelling an opposite pair, or pushing a singular vertex to a boundary or crease that takes it) that
+ *      lowers E + price * (irregular vertices) most is done, until none does.
+ * Between steps singular vertices drift to where E is least.
+ */
+#ifndef QL_FIELD_CROSS_CLEAN_H
+#define QL_FIELD_CROSS_CLEAN_H
+
+#include "field/cross_surface.h"
+
+#include <stdbool.h>
+
+typedef struct ql_clean_report {
+    int32_t before, after; /* singular vertices off the boundary */
+    int32_t sectors;       /* corrected sectors of feature vertices */
+    int32_t transports;    /* accepted moves of step 2 */
+    double energy;         /* E at the end, radians^2 */
+} ql_clean_report;
+
+/* phi (F) and matching (3F) are changed. price: energy (radians^2; a lone pair of index +-1 at distance d costs
+ * about pi/4 log(d / edge)) that one irregular vertex less is worth; 0 = step 1 and drift only. */
+ql_status ql_cross_clean(const ql_surface *surface, double price, double *phi, uint8_t *matching,
+                         ql_clean_report *report);
+
+#endif
