@@ -190,6 +190,29 @@ static double drift_gain(const clean *c, int32_t h, int32_t amount)
     return c->weight[h] * d * (2 * c->delta[h] + d / 3);
 }
 
+/* A vertex of index 2 would get two quads: one unit steps aside, along the edge that costs least. */
+static ql_status split_double(clean *c)
+{
+    const ql_surface *s = c->s;
+    int32_t split = 0;
+    for (int32_t v = 0; v < s->vertex_count; ++v) {
+        if (c->kind[v] != FREE || s->outgoing[v] < 0) continue;
+        for (int32_t unit = c->index[v] > 0 ? 1 : -1; abs(c->index[v]) > 1;) {
+            int32_t best = -1, h = s->outgoing[v], first = h;
+            do {
+                int32_t w = ql_to(s, h);
+                bool fits = c->kind[w] == FREE && c->index[w] * unit <= 0;
+                if (fits && (best < 0 || drift_gain(c, h, unit) < drift_gain(c, best, unit))) best = h;
+                h = ql_turn_left(s, h);
+            } while (h >= 0 && h != first);
+            if (best < 0) break;
+            push_index(c, best, unit);
+            ++split;
+        }
+    }
+    return split > 0 ? relax(c) : QL_OK;
+}
+
 typedef struct drift_step {
     double gain;
     int32_t half, amount;
@@ -474,6 +497,7 @@ static ql_status work(clean *c, ql_clean_report *report)
     report->before = count_singular(c);
     QL_TRY(relax(c));
     QL_TRY(correct_sectors(c, &report->sectors));
+    QL_TRY(split_double(c));
     QL_TRY(drift(c));
     for (int pass = 0; pass < PASSES && c->price > 0; ++pass) {
         int32_t done = 0;
@@ -525,7 +549,8 @@ ql_status ql_cross_clean(const ql_surface *s, double price, double *phi, uint8_t
     cholmod_free_factor(&c.factor, &c.common);
     cholmod_finish(&c.common);
     drop_list(&c);
-    void *own[] = {c.psi, c.delta, c.weight, c.kind, c.index, c.slot, c.length, c.by, c.heap, c.place, c.touched, c.list};
+    void *own[] = {c.psi,    c.delta, c.weight, c.kind,  c.index,   c.slot,
+                   c.length, c.by,    c.heap,   c.place, c.touched, c.list};
     for (size_t i = 0; i < sizeof own / sizeof *own; ++i) ql_free(own[i]);
     return status;
 }

@@ -11,8 +11,8 @@ static cholmod_sparse *assemble(const ql_surface *s, const double *weight, const
                                 cholmod_common *common)
 {
     size_t n = 0, room = 4 * 3 * (size_t)s->face_count + (size_t)s->vertex_count;
-    cholmod_triplet *t = cholmod_allocate_triplet((size_t)s->vertex_count, (size_t)s->vertex_count, room, -1,
-                                                  CHOLMOD_REAL, common);
+    cholmod_triplet *t =
+        cholmod_allocate_triplet((size_t)s->vertex_count, (size_t)s->vertex_count, room, -1, CHOLMOD_REAL, common);
     if (t == NULL) return NULL;
     int *ti = t->i, *tj = t->j;
     double *tx = t->x;
@@ -77,7 +77,8 @@ ql_status ql_cross_scale(const ql_surface *s, const double *delta, double share,
         for (int32_t v = 0; v < s->vertex_count; ++v) sigma[v] -= mean;
         to_faces(s, sigma, share, least, scale);
     }
-    ql_status status = x != NULL ? QL_OK : QL_FAIL(NUMERIC, "field: no size of quads (CHOLMOD status %d)", common.status);
+    ql_status status =
+        x != NULL ? QL_OK : QL_FAIL(NUMERIC, "field: no size of quads (CHOLMOD status %d)", common.status);
     cholmod_free_dense(&x, &common);
     cholmod_free_dense(&b, &common);
     cholmod_free_sparse(&a, &common);

@@ -14,7 +14,7 @@ typedef struct snap {
     const ql_surface *s;
     double *psi, *delta;
     int32_t *index;
-    uint8_t *line; /* vertex on a feature or boundary: 1; where features meet or turn (many or sharp): 2 */
+    uint8_t *line; /* vertex on a feature or boundary */
     uint8_t *matching;
     double *phi;
 } snap;
@@ -37,30 +37,6 @@ static void mark_lines(const snap *m)
     uint8_t *line = m->line;
     for (int32_t h = 0; h < 3 * s->face_count; ++h)
         if (s->feature[h] || s->opposite[h] < 0) line[ql_from(s, h)] = line[ql_to(s, h)] = 1;
-    for (int32_t v = 0; v < s->vertex_count; ++v) {
-        int32_t h = s->outgoing[v], first = h, features = 0;
-        double direction[3] = {0, 0, 0};
-        if (h < 0 || !line[v]) continue;
-        do {
-            int32_t in = ql_previous(h);
-            if (s->feature[h] || s->opposite[h] < 0) {
-                double e[3];
-                ql_sub(ql_at(s, ql_to(s, h)), ql_at(s, v), e);
-                (void)ql_normalise(e);
-                ql_axpy(1, e, direction);
-                ++features;
-            }
-            if (s->opposite[in] < 0) {
-                double e[3];
-                ql_sub(ql_at(s, ql_from(s, in)), ql_at(s, v), e);
-                (void)ql_normalise(e);
-                ql_axpy(1, e, direction);
-                ++features;
-            }
-            h = ql_turn_left(s, h);
-        } while (h >= 0 && h != first);
-        if (features != 2 || ql_dot(direction, direction) > 0.5) line[v] = 2;
-    }
 }
 
 /* Does the sector in which half-edge `half` leaves a feature vertex take `amount` of index? */

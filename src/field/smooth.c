@@ -26,7 +26,6 @@ static void carry(const diffusion *d, int32_t h, double r[2])
     r[1] = sin(angle);
 }
 
-/* Dual edge weights: edge length over distance of centroids, both bounded against slivers. */
 static void set_weights(diffusion *d)
 {
     const ql_surface *s = d->s;
@@ -34,12 +33,7 @@ static void set_weights(diffusion *d)
     for (int32_t f = 0; f < s->face_count; ++f) total += d->area[f] = 0.5 * ql_surface_normal(s, f, normal);
     double least = 1e-4 * total / s->face_count;
     for (int32_t f = 0; f < s->face_count; ++f) d->area[f] = fmax(d->area[f], least);
-    for (int32_t h = 0; h < 3 * s->face_count; ++h) {
-        int32_t g = s->opposite[h];
-        if (g < 0) continue;
-        double l2 = ql_distance2(ql_at(s, ql_from(s, h)), ql_at(s, ql_to(s, h)));
-        d->weight[h] = fmin(fmax(1.5 * l2 / (d->area[h / 3] + d->area[g / 3]), 1e-3), 1e3);
-    }
+    ql_cross_weights(s, d->weight);
 }
 
 static void fix_features(diffusion *d)

@@ -8,9 +8,9 @@
 #include <math.h>
 #include <string.h>
 
-#include <stdlib.h>
-#define SCALE_SHARE (getenv("SHARE") ? atof(getenv("SHARE")) : 1.0)
-#define SCALE_LEAST (getenv("LIMIT") ? atof(getenv("LIMIT")) : 0.65)
+/* How far cells may be larger than wished on average: what is thin or ends in a tip must not be lost. */
+static const double SCALE_SHARE = 1, SCALE_LEAST = 0.65;
+
 /* Breadth-first over faces from face 0; seam[h] = 0 across tree edges, 1 across all other inner edges. */
 static ql_status comb(ql_cut *cut, const ql_surface *s, uint8_t *seam)
 {

@@ -31,7 +31,7 @@
 typedef struct beginning {
     double work_edge, price, gap;
 } beginning;
-static const beginning BEGINNING[] = {{0.8, 0.35, 0.7}, {1.0, 0.1, INFINITY}, {0.65, 0.35, 0.7}};
+static const beginning BEGINNING[] = {{0.8, 0.35, 0.7}, {1.0, 0.35, INFINITY}, {0.65, 0.1, 0.7}};
 enum { BEGINNINGS = sizeof BEGINNING / sizeof *BEGINNING };
 /* A given field is left as it is but for pairs that cost next to nothing. */
 static const double PRICE_GIVEN = 0.1;
@@ -53,7 +53,7 @@ typedef struct job {
     const ql_mesh *mesh;
     const double *alpha; /* per face of the mesh, or NULL */
     const ql_component *component;
-    double edge;      /* wanted, input units */
+    double edge; /* wanted, input units */
     beginning begin;
     double feature_angle_deg;
     ql_surface original; /* copy of the component with features marked */
@@ -77,18 +77,21 @@ static double lap(double *since)
     return spent;
 }
 
-/* Do the quads make an oriented manifold of the component's topology? */
+/* Do the quads make an oriented manifold of the component's topology? Each is split from a point of its own, so that two
+ * quads round a vertex of valence 2 do not seem to share a diagonal. */
 static bool right_topology(const job *j, const ql_quads *q)
 {
-    int32_t *tri = NULL, loops = -1, euler = 0;
-    if (q->face_count == 0 || QL_TAKE(tri, 6 * (int64_t)q->face_count) != QL_OK) return false;
-    for (int32_t f = 0; f < q->face_count; ++f) {
-        const int32_t *c = q->faces + 4 * (int64_t)f;
-        int32_t t[6] = {c[0], c[1], c[2], c[0], c[2], c[3]};
-        memcpy(tri + 6 * (int64_t)f, t, sizeof t);
+    int32_t *tri = NULL, loops = -1, euler = 0, corners = q->vertex_count, vertices = corners + q->face_count;
+    double *x = NULL;
+    bool good = q->face_count > 0 && QL_TAKE(tri, 12 * (int64_t)q->face_count) == QL_OK &&
+                QL_TAKE(x, 3 * (int64_t)vertices) == QL_OK;
+    if (good) memcpy(x, q->vertices, 3 * (size_t)corners * sizeof *x);
+    for (int32_t i = 0; good && i < 4 * q->face_count; ++i) {
+        int32_t t[3] = {q->faces[i], q->faces[(i & ~3) + ((i + 1) & 3)], corners + i / 4};
+        memcpy(tri + 3 * (int64_t)i, t, sizeof t);
     }
     ql_surface s;
-    bool good = ql_surface_create(&s, q->vertices, q->vertex_count, tri, 2 * q->face_count) == QL_OK;
+    good = good && ql_surface_create(&s, x, vertices, tri, 4 * q->face_count) == QL_OK;
     if (good) {
         euler = ql_surface_euler(&s);
         good = ql_surface_loops(&s, &loops) == QL_OK && euler == j->euler && loops == j->loops;
@@ -98,6 +101,7 @@ static bool right_topology(const job *j, const ql_quads *q)
         QL_DEBUG("topology: euler %d for %d, loops %d for %d; %s", euler, j->euler, loops, j->loops, ql_error_text());
     ql_error_clear();
     ql_free(tri);
+    ql_free(x);
     return good;
 }
 
@@ -240,8 +244,7 @@ static ql_status make_field(job *j, bool given)
         status = ql_cross_clean(&j->work, given ? PRICE_GIVEN : j->begin.price, j->phi, j->matching, &cleaned);
         QL_DEBUG("field: %d singular vertices, %d after %d transports, %d sectors corrected, energy %g", cleaned.before,
                  cleaned.after, cleaned.transports, cleaned.sectors, cleaned.energy);
-        if (status == QL_OK)
-            status = ql_cross_snap(&j->work, SNAP * j->edge, j->phi, j->matching, &moved);
+        if (status == QL_OK) status = ql_cross_snap(&j->work, SNAP * j->edge, j->phi, j->matching, &moved);
         QL_DEBUG("%d singular vertices moved onto features", moved);
     }
     ql_free(psi);

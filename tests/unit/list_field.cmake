@@ -1,4 +1,5 @@
 ql_unit_test(test_field)
+ql_unit_test(test_cross_clean)
 ql_unit_test(test_model)
 ql_unit_test(test_engine_ref)
 ql_unit_test(test_train)
