@@ -25,9 +25,9 @@ extern "C" const ql_engine_class ql_engine_cuda = {
     gpu_engine::set_state,
     gpu_engine::flop,
     nullptr,
-    nullptr,
-    nullptr,
-    nullptr,
+    gpu_engine::device,
+    gpu_engine::prepare,
+    gpu_engine::discard,
     nullptr,
     false,
 };

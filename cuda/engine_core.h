@@ -1,8 +1,10 @@
 /* The engine over any machine: creation, a step, outputs, state. Instantiated twice: for the device (engine.cu), and for
  * the host emulation (host_engine.cpp), which tests run against engine ref.
  *
- * A machine has: available, budget; open, allocate, release; upload, download (complete at return); each, rows, gemm, zero;
- * enter, leave (named ranges); replay (a recorded sequence of launches); status (the first error since open). */
+ * A machine has: available, budget; open, allocate, release; block_open, block_send, block_close (the tables' way to the
+ * device, from any thread, without a machine) and block_wait; upload, download (complete at return); each, rows, gemm, zero;
+ * enter, leave (named ranges); replay (a recorded sequence of launches); device (who it is, what it took); status (the first
+ * error since open: after it everything does nothing). */
 #ifndef QL_CUDA_ENGINE_CORE_H
 #define QL_CUDA_ENGINE_CORE_H
 
@@ -11,11 +13,17 @@
 
 #include <new>
 
+/* What `prepare` makes and `create` takes over: the tables on their way, or there. */
+struct ql_engine_upload {
+    ql_table_block block;
+};
+
 template <class Machine> struct ql_cuda_engine {
     ql_engine base; /* first: the seam's pointer is this one */
     ql_engine_setup setup;
     Machine m;
     ql_network n;
+    ql_table_block block; /* the tables */
     void *device_memory;
     float *host[3], *field_point; /* parameters and moments for state(); points of a field call */
     double norm;                  /* of the last evaluate */
@@ -24,10 +32,12 @@ template <class Machine> struct ql_cuda_engine {
 
     /* ---- life ---- */
 
+    static ql_share share_of(const ql_engine_setup *) { return ql_share{0, 1}; }
+
     static ql_status memory(const ql_engine_setup *setup, int64_t *bytes)
     {
         ql_plan plan;
-        QL_TRY(ql_plan_make(&plan, setup, Machine::budget(setup->engine)));
+        QL_TRY(ql_plan_make(&plan, setup, share_of(setup), Machine::budget(setup->engine)));
         *bytes = plan.bytes;
         return QL_OK;
     }
@@ -37,6 +47,7 @@ template <class Machine> struct ql_cuda_engine {
         if (engine == nullptr) return;
         ql_cuda_engine *e = of(engine);
         if (e->device_memory != nullptr) e->m.release(e->device_memory);
+        Machine::block_close(&e->block);
         for (float *array : e->host) ql_free(array);
         ql_free(e->field_point);
         e->~ql_cuda_engine();
@@ -62,24 +73,60 @@ template <class Machine> struct ql_cuda_engine {
 
     ql_status build()
     {
-        ql_plan plan;
         for (float *&array : host) {
             array = static_cast<float *>(ql_memory_take(QL_PADDED_COUNT, sizeof(float)));
             if (array == nullptr) return QL_FAIL(NO_MEMORY, "no memory for the parameters");
         }
         QL_TRY(m.open());
-        QL_TRY(ql_plan_make(&plan, &setup, Machine::budget(setup.engine)));
-        QL_TRY(m.allocate(&device_memory, static_cast<size_t>(plan.bytes)));
-        ql_arena arena = {static_cast<unsigned char *>(device_memory), static_cast<size_t>(plan.bytes), 0};
-        if (!ql_network_lay_out(&n, &plan, &setup, &arena)) return QL_FAIL(INTERNAL, "engine cuda: arena too small");
+        if (setup.upload != nullptr) {
+            block = setup.upload->block;
+            setup.upload->block = {};
+        } else {
+            QL_TRY(send_tables(&block, &setup));
+        }
+        ql_plan plan;
+        QL_TRY(take_memory(&plan));
+        ql_arena arena = {static_cast<unsigned char *>(device_memory), static_cast<size_t>(arena_bytes(&plan)), 0};
+        if (!ql_network_lay_out(&n, &plan, &arena)) return QL_FAIL(INTERNAL, "engine cuda: arena too small");
         field_point = static_cast<float *>(ql_memory_take(static_cast<size_t>(plan.surface_rows) * 3, sizeof(float)));
         if (field_point == nullptr) return QL_FAIL(NO_MEMORY, "no memory for the points of a field");
-        QL_TRY(upload_tables());
+        const ql_table_places places = ql_table_places_of(&setup);
+        n.tables = ql_tables_view(static_cast<const float *>(block.device), &places, &setup);
+        m.block_wait(block);
+        m.each(static_cast<int64_t>(plan.angle_chunks) * plan.angle_rows * QL_ANGLE_INPUTS,
+               ql_fill_inputs{n.tables, n.inputs, plan.first, plan.own});
         ql_fold_table fold;
         ql_fold_table_build(&fold);
         m.upload(n.angle.fold, &fold, sizeof fold);
         m.each(QL_BLOCK_COUNT, ql_drop_ones{n.ones});
         return upload_places();
+    }
+
+    /* ---- memory ---- */
+
+    static int64_t arena_bytes(const ql_plan *plan) { return plan->bytes - plan->table_bytes; }
+
+    /* The best plan for what is free. Others use the device too: what was free a moment ago may be gone, then the next
+     * smaller plan has its turn. */
+    ql_status take_memory(ql_plan *plan)
+    {
+        int64_t budget = Machine::budget(setup.engine);
+        if (setup.engine->memory_mb == 0 && budget < INT64_MAX - block.bytes) budget += block.bytes; /* taken already */
+        for (;;) {
+            QL_TRY(ql_plan_make(plan, &setup, share_of(&setup), budget));
+            ql_status status = m.allocate(&device_memory, static_cast<size_t>(arena_bytes(plan)));
+            if (status == QL_OK) break;
+            if (status != QL_STATUS_NO_MEMORY) return status;
+            QL_INFO("engine cuda: %d faces: %.2f GB were not to be had, looking for less", plan->faces,
+                    static_cast<double>(plan->bytes) / 1e9);
+            budget = plan->bytes - 1;
+        }
+        if (plan->bytes == plan->keep_bytes) return QL_OK;
+        char text[128];
+        ql_plan_describe(plan, text, sizeof text);
+        QL_INFO("engine cuda: %d faces would take %.2f GB, there are %.2f GB: %s", plan->faces,
+                static_cast<double>(plan->keep_bytes) / 1e9, static_cast<double>(budget) / 1e9, text);
+        return QL_OK;
     }
 
     ql_status upload_places()
@@ -96,48 +143,33 @@ template <class Machine> struct ql_cuda_engine {
 
     /* ---- tables ---- */
 
-    /* rows x width as float32; rows behind the end repeat the last one. */
-    static void fill(float *to, int to_ld, const double *from, int width, int64_t count, int64_t rows)
+    static ql_status send_tables(ql_table_block *block, const ql_engine_setup *setup)
     {
-        for (int64_t i = 0; i < rows; ++i)
-            for (int c = 0; c < width; ++c)
-                to[i * to_ld + c] = static_cast<float>(from[(i < count ? i : count - 1) * width + c]);
+        const ql_table_places places = ql_table_places_of(setup);
+        QL_TRY(Machine::block_open(block, places.words * 4));
+        ql_tables_write(static_cast<float *>(block->host), &places, setup);
+        return Machine::block_send(block);
     }
 
-    void upload_doubles(const float *to, float *buffer, const double *from, int width, int64_t count, int64_t rows)
+    static ql_status prepare(ql_engine_upload **upload, const ql_engine_setup *setup)
     {
-        fill(buffer, width, from, width, count, rows);
-        m.upload(const_cast<float *>(to), buffer, static_cast<size_t>(rows * width) * sizeof(float));
+        *upload = static_cast<ql_engine_upload *>(ql_memory_take(1, sizeof **upload));
+        if (*upload == nullptr) return QL_FAIL(NO_MEMORY, "no memory for an upload");
+        ql_status status = send_tables(&(*upload)->block, setup);
+        if (status == QL_OK) return QL_OK;
+        discard(*upload);
+        *upload = nullptr;
+        return status;
     }
 
-    ql_status upload_tables()
+    static void discard(ql_engine_upload *upload)
     {
-        const ql_tables *t = setup.tables;
-        const ql_device_tables &d = n.tables;
-        int angle = n.plan.angle_chunks * n.plan.angle_rows, surface = n.plan.surface_chunks * n.plan.surface_rows;
-        int64_t faces = t->face_count, rows = angle > surface ? angle : surface, pairs = t->neighbour_ptr[faces];
-        int64_t largest = QL_ANGLE_INPUTS * rows > pairs ? QL_ANGLE_INPUTS * rows : pairs;
-        float *buffer = static_cast<float *>(ql_memory_take(static_cast<size_t>(largest), sizeof(float)));
-        if (buffer == nullptr) return QL_FAIL(NO_MEMORY, "no memory to upload the tables of %d faces", t->face_count);
-        const struct {
-            const float *to;
-            const double *from;
-        } threes[] = {{d.points, t->points}, {d.normals, t->normals}, {d.u, t->u}, {d.v, t->v}};
-        for (const auto &table : threes) upload_doubles(table.to, buffer, table.from, 3, faces, rows);
-        for (int k = 0; k < 4; ++k) fill(buffer + 3 * k, QL_ANGLE_INPUTS, threes[k].from, 3, faces, rows);
-        m.upload(const_cast<float *>(d.inputs), buffer, static_cast<size_t>(QL_ANGLE_INPUTS * rows) * sizeof(float));
-        upload_doubles(d.align, buffer, setup.shares->align, 1, faces, faces);
-        upload_doubles(d.smooth, buffer, setup.shares->smooth, 1, faces, faces);
-        if (d.sigma != nullptr) upload_doubles(d.sigma, buffer, t->sigma, 1, faces, faces);
-        upload_doubles(d.transport, buffer, t->transport, 1, pairs, pairs);
-        ql_free(buffer);
-        m.upload(const_cast<int32_t *>(d.neighbour_ptr), t->neighbour_ptr, static_cast<size_t>(faces + 1) * 4);
-        m.upload(const_cast<int32_t *>(d.neighbour), t->neighbour, static_cast<size_t>(pairs) * 4);
-        if (d.fixed_off_points != nullptr)
-            m.upload(const_cast<float *>(d.fixed_off_points), setup.fixed_off_points,
-                     static_cast<size_t>(n.plan.off_points) * 3 * sizeof(float));
-        return m.status();
+        if (upload == nullptr) return;
+        Machine::block_close(&upload->block);
+        ql_free(upload);
     }
+
+    static void device(ql_engine *engine, ql_engine_device *device) { of(engine)->m.device(device); }
 
     /* ---- a step ---- */
 
@@ -257,8 +289,9 @@ template <class Machine> struct ql_cuda_engine {
         sdf.prepare();
         for (int64_t at = 0; at < count; at += chunk.rows) {
             int64_t now = count - at < chunk.rows ? count - at : chunk.rows;
-            fill(e->field_point, 3, points + 3 * at, 3, now, chunk.rows);
-            e->m.upload(e->n.off_point, e->field_point, static_cast<size_t>(chunk.rows) * 3 * sizeof(float));
+            chunk.count = static_cast<int>(now);
+            for (int64_t k = 0; k < 3 * now; ++k) e->field_point[k] = static_cast<float>(points[3 * at + k]);
+            e->m.upload(e->n.off_point, e->field_point, static_cast<size_t>(now) * 3 * sizeof(float));
             sdf.outputs(chunk);
             e->fetch(value != nullptr ? value + at : nullptr, chunk.value, now);
             e->fetch(gradient != nullptr ? gradient + 3 * at : nullptr, chunk.gradient, 3 * now);

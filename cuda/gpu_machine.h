@@ -9,6 +9,7 @@
 #include "device.h"
 #include "lt.h"
 #include "network.h"
+#include "nvml.h"
 
 #include <cuda_runtime.h>
 #include <nvtx3/nvToolsExt.h>
@@ -42,10 +43,52 @@ class ql_gpu_machine
         return left < most ? left : most;
     }
 
+    /* ---- tables on their way, on a stream of their own ---- */
+
+    static ql_status block_open(ql_table_block *block, int64_t bytes)
+    {
+        *block = {};
+        block->bytes = bytes;
+        QL_TRY(ql_cuda_use_device());
+        ql_status status = take_block(block);
+        if (status != QL_OK) block_close(block);
+        return status;
+    }
+
+    static ql_status block_send(ql_table_block *block)
+    {
+        cudaStream_t stream = static_cast<cudaStream_t>(block->stream);
+        CUDA_TRY(cudaMemcpyAsync(block->device, block->host, static_cast<size_t>(block->bytes), cudaMemcpyHostToDevice,
+                                 stream));
+        CUDA_TRY(cudaEventRecord(static_cast<cudaEvent_t>(block->arrived), stream));
+        return QL_OK;
+    }
+
+    static void block_close(ql_table_block *block)
+    {
+        if (block->stream != nullptr) (void)cudaStreamSynchronize(static_cast<cudaStream_t>(block->stream));
+        if (block->device != nullptr) (void)cudaFree(block->device);
+        if (block->host != nullptr) (void)cudaFreeHost(block->host);
+        if (block->arrived != nullptr) (void)cudaEventDestroy(static_cast<cudaEvent_t>(block->arrived));
+        if (block->stream != nullptr) (void)cudaStreamDestroy(static_cast<cudaStream_t>(block->stream));
+        *block = {};
+    }
+
+    /* What is launched from here on finds the tables. */
+    void block_wait(const ql_table_block &block)
+    {
+        if (!failed())
+            check(cudaStreamWaitEvent(stream, static_cast<cudaEvent_t>(block.arrived), 0), "cudaStreamWaitEvent");
+    }
+
     ql_status open()
     {
+        char bus_id[32] = "";
         QL_TRY(ql_cuda_available());
         QL_TRY(ql_cuda_use_device());
+        CUDA_TRY(cudaGetDevice(&device_number));
+        CUDA_TRY(cudaDeviceGetPCIBusId(bus_id, sizeof bus_id, device_number));
+        ql_meter_open(&meter, nullptr, bus_id, ql_clock_s());
         CUDA_TRY(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
         CUDA_TRY(cudaEventCreateWithFlags(&uploaded, cudaEventDisableTiming));
         CUDA_TRY(cudaHostAlloc(&pinned, 2 * QL_PINNED, cudaHostAllocDefault));
@@ -57,6 +100,7 @@ class ql_gpu_machine
 
     ~ql_gpu_machine()
     {
+        ql_meter_close(&meter);
         if (graph != nullptr) (void)cudaGraphExecDestroy(graph);
         ql_lt_close(&lt);
         if (workspace != nullptr) (void)cudaFree(workspace);
@@ -79,6 +123,14 @@ class ql_gpu_machine
     }
 
     ql_status status() const { return first_error; }
+
+    void device(ql_engine_device *device)
+    {
+        cudaDeviceProp properties;
+        if (cudaGetDeviceProperties(&properties, device_number) == cudaSuccess)
+            (void)snprintf(device->name, sizeof device->name, "%.95s", properties.name);
+        device->joules = ql_meter_joules(&meter, ql_clock_s());
+    }
 
     /* The host's memory may be reused at return; small things go through pinned memory and do not wait for the device. */
     void upload(void *to, const void *from, size_t bytes)
@@ -151,19 +203,18 @@ class ql_gpu_machine
              ql_epilogue{g.c, g.addend, g.bias, g.ldc, g.addend_ld > 0 ? g.addend_ld : g.ldc, g.n, g.relu});
     }
 
-    /* Runs a sequence: launch by launch at first, as a graph from the second time on. */
+    /* Runs a sequence: launch by launch at first, as a graph from the second time on (launch by launch where none can be
+     * made). */
     template <class Sequence> void replay(const Sequence &sequence)
     {
         if (failed()) return;
-        if (calls++ == 0) {
+        ql_meter_sample(&meter, ql_clock_s());
+        if (calls++ == 1) record(sequence);
+        if (graph == nullptr)
             sequence();
-            return;
-        }
-        if (graph == nullptr) record(sequence);
-        if (!failed()) check(cudaGraphLaunch(graph, stream), "cudaGraphLaunch");
+        else
+            check(cudaGraphLaunch(graph, stream), "cudaGraphLaunch");
     }
-
-    size_t graph_nodes = 0; /* of the recorded step */
 
   private:
     cudaStream_t stream = nullptr;
@@ -173,6 +224,21 @@ class ql_gpu_machine
     ql_lt lt = {};
     ql_status first_error = QL_OK;
     int64_t calls = 0;
+    int device_number = 0;
+    ql_meter meter = {};
+
+    static ql_status take_block(ql_table_block *block)
+    {
+        cudaStream_t copies = nullptr;
+        cudaEvent_t arrived = nullptr;
+        CUDA_TRY(cudaStreamCreateWithFlags(&copies, cudaStreamNonBlocking));
+        block->stream = copies;
+        CUDA_TRY(cudaEventCreateWithFlags(&arrived, cudaEventDisableTiming));
+        block->arrived = arrived;
+        CUDA_TRY(cudaHostAlloc(&block->host, static_cast<size_t>(block->bytes), cudaHostAllocDefault));
+        CUDA_TRY(cudaMalloc(&block->device, static_cast<size_t>(block->bytes)));
+        return QL_OK;
+    }
 
     bool failed() const { return first_error != QL_OK; }
     void check(cudaError_t result, const char *call)
@@ -192,14 +258,23 @@ class ql_gpu_machine
     template <class Sequence> void record(const Sequence &sequence)
     {
         cudaGraph_t recorded = nullptr;
+        size_t nodes = 0;
         check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
         if (failed()) return;
         sequence();
         cudaError_t result = cudaStreamEndCapture(stream, &recorded);
-        check(result, "cudaStreamEndCapture");
-        if (!failed()) check(cudaGraphGetNodes(recorded, nullptr, &graph_nodes), "cudaGraphGetNodes");
-        if (!failed()) check(cudaGraphInstantiate(&graph, recorded, 0), "cudaGraphInstantiate");
+        if (failed()) return;
+        if (result == cudaSuccess) result = cudaGraphGetNodes(recorded, nullptr, &nodes);
+        if (result == cudaSuccess) result = cudaGraphInstantiate(&graph, recorded, 0);
         if (recorded != nullptr) (void)cudaGraphDestroy(recorded);
+        if (result == cudaSuccess) {
+            QL_DEBUG("engine cuda: a step is a graph of %zu nodes", nodes);
+            return;
+        }
+        (void)cudaGetLastError(); /* a device that is lost says so again at the next launch */
+        graph = nullptr;
+        QL_WARNING("engine cuda: a step could not be recorded (%s): it runs launch by launch, slower",
+                   cudaGetErrorString(result));
     }
 };
 

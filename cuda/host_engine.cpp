@@ -18,8 +18,8 @@ template <bool LANES> struct host {
         name, summary, host<lanes>::machine::available, host<lanes>::engine::memory, host<lanes>::create,              \
             host<lanes>::engine::destroy, host<lanes>::engine::evaluate, host<lanes>::engine::apply,                   \
             host<lanes>::engine::gradient, host<lanes>::engine::theta, host<lanes>::engine::field,                     \
-            host<lanes>::engine::state, host<lanes>::engine::set_state, host<lanes>::engine::flop, nullptr, nullptr,   \
-            nullptr, nullptr, nullptr, false                                                                           \
+            host<lanes>::engine::state, host<lanes>::engine::set_state, host<lanes>::engine::flop, nullptr,            \
+            host<lanes>::engine::device, host<lanes>::engine::prepare, host<lanes>::engine::discard, nullptr, false    \
     }
 
 extern "C" const ql_engine_class ql_engine_cuda_on_host =
@@ -27,16 +27,24 @@ extern "C" const ql_engine_class ql_engine_cuda_on_host =
 extern "C" const ql_engine_class ql_engine_cuda_in_lanes =
     QL_HOST_ENGINE("cuda-in-lanes", "the same with teams of 32 lanes, slow", true);
 
+extern "C" void ql_cuda_host_faults(int64_t fail_at, ql_status status, int64_t memory)
+{
+    ql_faults = ql_host_faults{0, fail_at, status, memory > 0 ? memory : INT64_MAX};
+}
+
+extern "C" int64_t ql_cuda_host_calls(void) { return ql_faults.calls; }
+
 extern "C" ql_status ql_cuda_plan_of(ql_plan_facts *facts, const ql_engine_setup *setup, int64_t budget)
 {
     ql_plan plan;
-    QL_TRY(ql_plan_make(&plan, setup, budget));
+    QL_TRY(ql_plan_make(&plan, setup, ql_share{0, 1}, budget));
     facts->angle_chunks = plan.angle_chunks;
     facts->angle_rows = plan.angle_rows;
     facts->surface_chunks = plan.surface_chunks;
     facts->surface_rows = plan.surface_rows;
     facts->off_rows = plan.off_rows;
     facts->bytes = plan.bytes;
+    facts->table_bytes = plan.table_bytes;
     ql_plan_describe(&plan, facts->text, sizeof facts->text);
     return QL_OK;
 }

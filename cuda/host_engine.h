@@ -13,9 +13,14 @@ extern const ql_engine_class ql_engine_cuda_on_host, ql_engine_cuda_in_lanes;
 /* A plan's cuts, for tests in C. */
 typedef struct ql_plan_facts {
     int angle_chunks, angle_rows, surface_chunks, surface_rows, off_rows;
-    int64_t bytes;
-    char text[96];
+    int64_t bytes, table_bytes;
+    char text[128];
 } ql_plan_facts;
+
+/* Lets the call number fail_at (from now on, from 0; < 0: none) of the host's machines fail with this status, and every
+ * allocation above `memory` bytes (0: no limit). And how many calls there were since. */
+void ql_cuda_host_faults(int64_t fail_at, ql_status status, int64_t memory);
+int64_t ql_cuda_host_calls(void);
 
 ql_status ql_cuda_plan_of(ql_plan_facts *facts, const ql_engine_setup *setup, int64_t budget);
 

@@ -8,6 +8,15 @@
 
 #include <cblas.h>
 
+/* What a test lets go wrong: the call number `fail_at` (from 0; < 0: none) of all machines ends with this status as on a
+ * device that is lost; allocations above `memory` bytes fail although budget promised them. */
+struct ql_host_faults {
+    int64_t calls, fail_at;
+    ql_status status;
+    int64_t memory;
+};
+inline ql_host_faults ql_faults = {0, -1, QL_OK, INT64_MAX};
+
 template <bool LANES> class ql_host_machine
 {
   public:
@@ -22,35 +31,81 @@ template <bool LANES> class ql_host_machine
     {
         return options->memory_mb > 0 ? options->memory_mb * 1000000 : INT64_MAX;
     }
+    static ql_status block_open(ql_table_block *block, int64_t bytes)
+    {
+        *block = {};
+        block->bytes = bytes;
+        block->host = ql_memory_take(static_cast<size_t>(bytes), 1);
+        block->device = ql_memory_take(static_cast<size_t>(bytes), 1);
+        if (block->host != nullptr && block->device != nullptr) return QL_OK;
+        block_close(block);
+        return QL_FAIL(NO_MEMORY, "no memory for tables");
+    }
+    static ql_status block_send(ql_table_block *block)
+    {
+        memcpy(block->device, block->host, static_cast<size_t>(block->bytes));
+        return QL_OK;
+    }
+    static void block_close(ql_table_block *block)
+    {
+        ql_free(block->host);
+        ql_free(block->device);
+        *block = {};
+    }
+    void block_wait(ql_table_block &block)
+    {
+        ql_free(block.host);
+        block.host = nullptr;
+        (void)goes_on();
+    }
+    void device(ql_engine_device *device) const
+    {
+        (void)snprintf(device->name, sizeof device->name, "host, for tests");
+        device->joules = -1;
+    }
     ql_status open()
     {
+        if (!goes_on()) return first_error;
         if (!LANES) return QL_OK;
         lanes = static_cast<ql_lanes *>(ql_memory_take(1, sizeof *lanes));
         return lanes != nullptr ? QL_OK : QL_FAIL(NO_MEMORY, "no memory for the stacks of 32 lanes");
     }
     ql_status allocate(void **memory, size_t bytes)
     {
+        if (!goes_on()) return first_error;
+        if (static_cast<int64_t>(bytes) > ql_faults.memory) return QL_FAIL(NO_MEMORY, "injected");
         *memory = ql_memory_take(bytes, 1);
         return *memory != nullptr ? QL_OK : QL_FAIL(NO_MEMORY, "no memory for %zu bytes", bytes);
     }
     void release(void *memory) { ql_free(memory); }
-    ql_status status() const { return QL_OK; }
+    ql_status status() const { return first_error; }
 
-    void upload(void *to, const void *from, size_t bytes) { memcpy(to, from, bytes); }
-    void download(void *to, const void *from, size_t bytes) { memcpy(to, from, bytes); }
-    void zero(void *memory, size_t bytes) { memset(memory, 0, bytes); }
+    void upload(void *to, const void *from, size_t bytes)
+    {
+        if (goes_on()) memcpy(to, from, bytes);
+    }
+    void download(void *to, const void *from, size_t bytes)
+    {
+        if (goes_on()) memcpy(to, from, bytes);
+    }
+    void zero(void *memory, size_t bytes)
+    {
+        if (goes_on()) memset(memory, 0, bytes);
+    }
     void enter(const char *) {}
     void leave() {}
     template <class Sequence> void replay(const Sequence &sequence) { sequence(); }
 
     template <class Body> void each(int64_t count, const Body &body)
     {
+        if (!goes_on()) return;
 #pragma omp parallel for schedule(static)
         for (int64_t i = 0; i < count; ++i) body(i);
     }
 
     template <class Body> void rows(int64_t count, const Body &body)
     {
+        if (!goes_on()) return;
         if (LANES) {
             for (int64_t i = 0; i < count; ++i) ql_run_lanes(*lanes, i, body);
             return;
@@ -61,6 +116,7 @@ template <bool LANES> class ql_host_machine
 
     void gemm(const ql_gemm &g)
     {
+        if (!goes_on()) return;
         for (int64_t s = 0; s < g.batch; ++s) {
             ql_gemm slice = g;
             slice.a = g.a.from(s * g.stride_a);
@@ -71,7 +127,18 @@ template <bool LANES> class ql_host_machine
     }
 
   private:
+    ql_status first_error = QL_OK;
     ql_lanes *lanes = nullptr;
+
+    /* As the device's machine: the first error is kept, and then nothing more is done. */
+    bool goes_on()
+    {
+        if (first_error != QL_OK) return false;
+        if (__atomic_fetch_add(&ql_faults.calls, 1, __ATOMIC_RELAXED) != ql_faults.fail_at) return true;
+        first_error = ql_error_set(ql_faults.status, __FILE__, __LINE__, "injected failure of the device");
+        return false;
+    }
+
     struct buffer {
         float *values;
         size_t size;

@@ -6,16 +6,16 @@
 
 #include "sdf_bodies.h"
 
-/* each(rows): off-surface point first + i (the last one again behind the end). */
+/* each(count): off-surface point first + i. */
 struct ql_draw_off {
     ql_device_tables tables;
     const ql_step *step;
     float *point;
-    int first, count;
+    int first;
 
     QL_BODY void operator()(int64_t i) const
     {
-        int64_t index = first + (i < count ? i : count - 1);
+        int64_t index = first + i;
         float draw[3];
         if (tables.fixed_off_points != nullptr) {
             for (int c = 0; c < 3; ++c) point[3 * i + c] = tables.fixed_off_points[3 * index + c];
@@ -129,20 +129,21 @@ struct ql_loss_off {
     }
 };
 
-/* rows(faces / 32, rounded up): each face gathers what depends on its own angle; adds to theta' of E_align. */
+/* rows(own / 32, rounded up): each of our own faces, first .. first + own, gathers what depends on its own angle; adds to theta' of E_align. */
 struct ql_loss_smooth {
     ql_device_tables tables;
     const ql_step *step;
     const float *theta;
     float *theta_adjoint;
     double *partial;
+    int first, own;
 
     template <class Team> QL_BODY void operator()(int64_t slice, const Team &team) const
     {
         double sum = 0;
         for (int lane = team.lane(); lane < QL_TERM_ROWS; lane += Team::SIZE) {
             int64_t i = slice * QL_TERM_ROWS + lane;
-            if (i < tables.face_count) sum += face(i);
+            if (i < own) sum += face(first + i);
         }
         sum = team.sum(sum);
         if (team.lane() > 0) return;

@@ -12,6 +12,12 @@ static int rows_for(int n) { return round_up(n, n < 2048 ? 64 : n < 8192 ? 256 :
 
 static int pieces(int n, int size) { return (n + size - 1) / size; }
 
+bool ql_plan_smaller_sdf(const ql_plan *plan)
+{
+    const int wanted = round_up(pieces(plan->own, pieces(plan->own, QL_PLAN_SDF_ROWS)), 64);
+    return plan->own > 0 && plan->surface_rows < wanted;
+}
+
 ql_status ql_plan_kinds(ql_precision precision, ql_operand_kind *sdf, ql_operand_kind *angle)
 {
     *sdf = QL_OPERAND_SPLIT;
@@ -25,64 +31,101 @@ ql_status ql_plan_kinds(ql_precision precision, ql_operand_kind *sdf, ql_operand
     return QL_FAIL(CONFIG, "engine cuda has no fp64; engine.precision must be fp32, 3xtf32, tf32 or bf16");
 }
 
-static void cut(ql_plan *plan, int angle_chunks, int sdf_rows)
+/* most, most_off: faces and points of the rank that has most. */
+static void cut(ql_plan *plan, int most, int most_off, int angle_chunks, int sdf_rows)
 {
     plan->angle_chunks = angle_chunks;
-    plan->angle_rows = rows_for(pieces(plan->faces, angle_chunks));
-    plan->angle_chunks = pieces(plan->faces, plan->angle_rows); /* padding may have saved one */
-    plan->surface_chunks = pieces(plan->faces, sdf_rows);
-    plan->surface_rows = round_up(pieces(plan->faces, plan->surface_chunks), 64);
-    plan->off_chunks = pieces(plan->off_points, sdf_rows);
-    plan->off_rows = plan->off_chunks > 0 ? round_up(pieces(plan->off_points, plan->off_chunks), 64) : 0;
+    plan->angle_rows = rows_for(pieces(most, angle_chunks));
+    plan->angle_chunks = pieces(most, plan->angle_rows); /* padding may have saved one */
+    plan->surface_chunks = pieces(most, sdf_rows);
+    plan->surface_rows = round_up(pieces(most, plan->surface_chunks), 64);
+    plan->off_chunks = pieces(most_off, sdf_rows);
+    plan->off_rows = plan->off_chunks > 0 ? round_up(pieces(most_off, plan->off_chunks), 64) : 0;
     const int most_slices = 2048;
     plan->slice_rows = pieces(plan->angle_rows, most_slices) > 16 ? pieces(plan->angle_rows, most_slices) : 16;
     plan->column_slices = pieces(plan->angle_rows, plan->slice_rows);
 }
 
-static void measure(ql_plan *plan, const ql_engine_setup *setup)
+static void measure(ql_plan *plan)
 {
     ql_network network;
     ql_arena arena = ql_arena_measuring();
-    (void)ql_network_lay_out(&network, plan, setup, &arena);
-    plan->bytes = static_cast<int64_t>(arena.used);
+    (void)ql_network_lay_out(&network, plan, &arena);
+    plan->bytes = plan->table_bytes + static_cast<int64_t>(arena.used);
 }
 
-ql_status ql_plan_make(ql_plan *plan, const ql_engine_setup *setup, int64_t budget)
+static ql_status set_out(ql_plan *plan, const ql_engine_setup *setup, ql_share share)
 {
-    static const int angle_chunks[] = {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128, 256};
-    static const int sdf_rows[] = {16384, 4096, 1024};
     memset(plan, 0, sizeof *plan);
-    plan->faces = setup->tables->face_count;
     if (setup->train->off_points > INT_MAX / 2)
         return QL_FAIL(CONFIG, "train.off_points: at most %d with engine cuda", INT_MAX / 2);
+    plan->faces = setup->tables->face_count;
     plan->off_points = static_cast<int>(setup->train->off_points);
-    QL_TRY(ql_plan_kinds(setup->engine->precision, &plan->sdf_kind, &plan->angle_kind));
-    ql_engine_memory mode = setup->engine->memory;
+    plan->first = static_cast<int>(static_cast<int64_t>(plan->faces) * share.rank / share.ranks);
+    plan->own = static_cast<int>(static_cast<int64_t>(plan->faces) * (share.rank + 1) / share.ranks) - plan->first;
+    plan->off_first = static_cast<int>(static_cast<int64_t>(plan->off_points) * share.rank / share.ranks);
+    plan->off_own =
+        static_cast<int>(static_cast<int64_t>(plan->off_points) * (share.rank + 1) / share.ranks) - plan->off_first;
+    plan->table_bytes = 4 * ql_table_places_of(setup).words;
+    return ql_plan_kinds(setup->engine->precision, &plan->sdf_kind, &plan->angle_kind);
+}
+
+/* From the fastest to the smallest; false: none fits. */
+static bool find_cut(ql_plan *plan, const ql_engine_setup *setup, int ranks, int64_t budget)
+{
+    static const int angle_chunks[] = {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128, 256};
+    static const int sdf_rows[] = {QL_PLAN_SDF_ROWS, 4096, 1024};
+    const ql_engine_memory mode = setup->engine->memory;
+    const int most = pieces(plan->faces, ranks), most_off = pieces(plan->off_points, ranks);
     for (int rows : sdf_rows)
         for (int chunks : angle_chunks) {
-            if (chunks == 1 && mode == QL_MEMORY_RECOMPUTE && plan->faces > 64) continue;
+            if (chunks == 1 && mode == QL_MEMORY_RECOMPUTE && most > 64) continue;
             if (chunks > 1 && mode == QL_MEMORY_KEEP) break;
-            if (chunks > 1 && plan->faces / chunks < 1024 && !(chunks == 2 && mode == QL_MEMORY_RECOMPUTE)) break;
-            cut(plan, chunks, rows);
-            measure(plan, setup);
-            if (plan->bytes <= budget) return QL_OK;
+            if (chunks > 1 && most / chunks < 1024 && !(chunks == 2 && mode == QL_MEMORY_RECOMPUTE)) break;
+            cut(plan, most, most_off, chunks, rows);
+            measure(plan);
+            if (plan->keep_bytes == 0) plan->keep_bytes = plan->bytes;
+            if (plan->bytes <= budget) return true;
         }
+    return false;
+}
+
+int ql_plan_ranks(const ql_engine_setup *setup, int64_t budget)
+{
+    ql_plan plan;
+    for (int ranks = 1; ranks <= 1024 && ranks <= setup->tables->face_count; ++ranks) {
+        if (set_out(&plan, setup, ql_share{0, ranks}) != QL_OK) return 0;
+        if (find_cut(&plan, setup, ranks, budget)) return ranks;
+    }
+    return 0;
+}
+
+ql_status ql_plan_make(ql_plan *plan, const ql_engine_setup *setup, ql_share share, int64_t budget)
+{
+    QL_TRY(set_out(plan, setup, share));
+    if (find_cut(plan, setup, share.ranks, budget)) return QL_OK;
+    const bool keep = setup->engine->memory == QL_MEMORY_KEEP;
+    const int ranks = ql_plan_ranks(setup, budget);
+    char more[96] = "";
+    if (ranks > share.ranks)
+        (void)snprintf(more, sizeof more, "; %d ranks with such a device each would do (sweep.group=%d)", ranks, ranks);
     return QL_FAIL(NO_MEMORY,
-                   "%d faces need %.1f GB of device memory%s, there are %.1f GB; use a mesh with fewer faces, another "
-                   "device%s or engine cpu",
-                   plan->faces, static_cast<double>(plan->bytes) / 1e9,
-                   mode == QL_MEMORY_KEEP ? "" : " in the smallest chunks", static_cast<double>(budget) / 1e9,
-                   mode == QL_MEMORY_KEEP ? ", engine.memory=auto" : "");
+                   "%d faces need %.1f GB of device memory%s, there are %.1f GB%s; or use a mesh with fewer "
+                   "faces, another device%s or engine cpu",
+                   plan->faces, static_cast<double>(plan->bytes) / 1e9, keep ? "" : " in the smallest chunks",
+                   static_cast<double>(budget) / 1e9, more, keep ? ", engine.memory=auto" : "");
 }
 
 void ql_plan_describe(const ql_plan *plan, char *text, size_t size)
 {
-    double gigabytes = static_cast<double>(plan->bytes) / 1e9;
+    const double gigabytes = static_cast<double>(plan->bytes) / 1e9;
+    char chunks[64] = "";
+    if (ql_plan_smaller_sdf(plan)) (void)snprintf(chunks, sizeof chunks, ", %d points at a time", plan->surface_rows);
     if (plan->angle_chunks == 1)
-        (void)snprintf(text, size, "keeps activations, %.2f GB", gigabytes);
+        (void)snprintf(text, size, "keeps activations%s, %.2f GB", chunks, gigabytes);
     else
-        (void)snprintf(text, size, "recomputes activations in %d chunks of %d faces, %.2f GB", plan->angle_chunks,
-                       plan->angle_rows, gigabytes);
+        (void)snprintf(text, size, "recomputes activations in %d chunks of %d faces%s, %.2f GB", plan->angle_chunks,
+                       plan->angle_rows, chunks, gigabytes);
 }
 
 /* ---- arrays ---- */
@@ -179,50 +222,15 @@ static void lay_out_sdf(ql_network *n, taker &take)
     n->off.point = n->off_point;
 }
 
-static void lay_out_tables(ql_network *n, taker &take, const ql_engine_setup *setup)
+/* Rows behind the own ones are padding, or belong to the next rank, whose angles arrive later. */
+static void lay_out_angles(ql_network *n, taker &take)
 {
     const ql_plan *plan = &n->plan;
-    const ql_tables *tables = setup->tables;
-    ql_device_tables *t = &n->tables;
-    memset(t, 0, sizeof *t);
-    int angle = plan->angle_chunks * plan->angle_rows, surface = plan->surface_chunks * plan->surface_rows;
-    int64_t rows = angle > surface ? angle : surface, faces = tables->face_count;
-    bool near = setup->train->sampling == QL_SAMPLING_NEAR;
-    t->face_count = tables->face_count;
-    t->off_count = plan->off_points;
-    t->near_count = static_cast<int>(ql_sample_near_count(plan->off_points, near, setup->train->near_fraction));
-    t->range = near ? QL_NEAR_RANGE : QL_FAR_RANGE;
-    float *array = nullptr;
-    const float **threes[] = {&t->points, &t->normals, &t->u, &t->v};
-    for (const float **table : threes) {
-        take(array, 3 * rows);
-        *table = array;
-    }
-    take(array, QL_ANGLE_INPUTS * rows);
-    t->inputs = array;
-    const float **ones[] = {&t->align, &t->smooth};
-    for (const float **table : ones) {
-        take(array, faces);
-        *table = array;
-    }
-    if (near && t->near_count > 0 && setup->fixed_off_points == nullptr) {
-        take(array, faces);
-        t->sigma = array;
-    }
-    if (setup->fixed_off_points != nullptr) {
-        take(array, 3 * static_cast<int64_t>(plan->off_points));
-        t->fixed_off_points = array;
-    }
-    int32_t *index = nullptr;
-    int64_t pairs = tables->neighbour_ptr[faces];
-    take(index, faces + 1);
-    t->neighbour_ptr = index;
-    take(index, pairs);
-    t->neighbour = index;
-    take(array, pairs);
-    t->transport = array;
-    take(n->theta, rows);
-    take(n->theta_adjoint, rows);
+    const int64_t padded = static_cast<int64_t>(plan->angle_chunks) * plan->angle_rows;
+    const int64_t most = plan->first + padded > plan->faces ? plan->first + padded : plan->faces;
+    take(n->inputs, QL_ANGLE_INPUTS * padded);
+    take(n->theta, most);
+    take(n->theta_adjoint, plan->faces);
 }
 
 /* ---- angle network ---- */
@@ -370,7 +378,7 @@ void ql_angle_columns_build(ql_angle_columns *c, int32_t *place)
 
 /* ---- the whole ---- */
 
-bool ql_network_lay_out(ql_network *n, const ql_plan *plan, const ql_engine_setup *setup, ql_arena *arena)
+bool ql_network_lay_out(ql_network *n, const ql_plan *plan, ql_arena *arena)
 {
     taker take{arena, true};
     memset(static_cast<void *>(n), 0, sizeof *n);
@@ -381,10 +389,10 @@ bool ql_network_lay_out(ql_network *n, const ql_plan *plan, const ql_engine_setu
     take(n->report, 1);
     take(n->ones, QL_BLOCK_COUNT);
     int slices =
-        (plan->surface_chunks * plan->surface_rows + plan->off_chunks * plan->off_rows + plan->faces) / QL_TERM_ROWS;
+        (plan->surface_chunks * plan->surface_rows + plan->off_chunks * plan->off_rows + plan->own) / QL_TERM_ROWS;
     take(n->term_partial, static_cast<int64_t>(slices + 2) * QL_LOSS_COUNT);
     take(n->norm_partial, QL_NORM_SLICES);
-    lay_out_tables(n, take, setup);
+    lay_out_angles(n, take);
     lay_out_sdf(n, take);
     lay_out_angle(n, take);
     return take.complete;

@@ -5,25 +5,41 @@
 
 #include "angle_bodies.h"
 #include "loss_bodies.h"
+#include "tables.h"
 
 /* How a mesh is cut. All row counts are multiples of 64, so that slices of rows are equally long; the padding costs at
  * most 64 rows below 2,048 faces, 256 below 8,192, 1,024 above. */
 struct ql_plan {
-    int faces, off_points;
+    int faces, off_points;  /* of the mesh */
+    int first, own;         /* faces that this rank computes */
+    int off_first, off_own; /* off-surface points likewise */
     ql_operand_kind sdf_kind, angle_kind;
     int angle_chunks, angle_rows; /* 1 chunk: activations are kept; more: forward again, chunk by chunk (recompute) */
     int surface_chunks, surface_rows;
     int off_chunks, off_rows;
     int column_slices, slice_rows; /* of the sums over faces */
-    int64_t bytes;                 /* of the arena */
+    int64_t table_bytes, bytes;    /* of the tables; of these and the arena */
+    int64_t keep_bytes;            /* what the first choice would take */
+};
+
+/* Which part of a mesh a rank of a group computes. */
+struct ql_share {
+    int rank, ranks;
 };
 
 /* The matrix arithmetic that an engine.precision means here; QL_STATUS_CONFIG for fp64. */
 ql_status ql_plan_kinds(ql_precision precision, ql_operand_kind *sdf, ql_operand_kind *angle);
 
 /* The best plan within `budget` bytes: activations kept; else recomputed; else in smaller chunks. QL_STATUS_NO_MEMORY says
- * what would be needed. */
-ql_status ql_plan_make(ql_plan *plan, const ql_engine_setup *setup, int64_t budget);
+ * what would be needed. All ranks of a group cut alike, as the one with most faces must. */
+ql_status ql_plan_make(ql_plan *plan, const ql_engine_setup *setup, ql_share share, int64_t budget);
+
+/* The least number of ranks, a device of `budget` bytes each, that can share the mesh; 0: none up to 1,024. */
+int ql_plan_ranks(const ql_engine_setup *setup, int64_t budget);
+
+/* Points of an SDF chunk where memory allows; whether it did not. */
+enum { QL_PLAN_SDF_ROWS = 16384 };
+bool ql_plan_smaller_sdf(const ql_plan *plan);
 
 /* What a plan does with memory, for people: "keeps activations, 5.2 GB". */
 void ql_plan_describe(const ql_plan *plan, char *text, size_t size);
@@ -72,8 +88,9 @@ struct ql_network {
     float *parameters, *moment1, *moment2, *gradient; /* padded flat arrays */
     ql_step *step;
     ql_report *report;
-    float *ones; /* drop factors of an output */
-    ql_device_tables tables;
+    float *ones;             /* drop factors of an output */
+    ql_device_tables tables; /* of a block that is not in the arena */
+    float *inputs;           /* of the angle network: padded rows x 12 */
     float *theta, *theta_adjoint;
     ql_operand sdf_weights;
     ql_sdf_chunk surface, off; /* share their memory */
@@ -90,7 +107,7 @@ enum { QL_COLUMN_GROUP = 32, QL_SDF_SLICES = 8 };
 int ql_weight_slices(int rows, int out, int in);
 
 /* Lays the network out; false when the arena is full. With a measuring arena the addresses mean nothing. */
-bool ql_network_lay_out(ql_network *network, const ql_plan *plan, const ql_engine_setup *setup, ql_arena *arena);
+bool ql_network_lay_out(ql_network *network, const ql_plan *plan, ql_arena *arena);
 
 void ql_fold_table_build(ql_fold_table *table);
 

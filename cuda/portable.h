@@ -18,6 +18,8 @@
 
 #define QL_REAL float
 extern "C" {
+#include "base/clock.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "engine/engine.h"
@@ -132,6 +134,13 @@ inline ql_operand ql_operand_of(float *matrix, int ld, ql_operand_kind kind = QL
 {
     return ql_operand{matrix, nullptr, ld, kind};
 }
+
+/* Tables on their way from pinned host memory to a device; all zeros: none. The last two are the device's own. */
+struct ql_table_block {
+    void *host, *device;
+    int64_t bytes;
+    void *stream, *arrived;
+};
 
 /* C = A op B (+ addend) (+ bias), then relu; row-major. */
 enum ql_product {

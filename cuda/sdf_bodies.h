@@ -51,13 +51,14 @@ QL_BODY float ql_first_phase(const float w[3], const float x[3], float bias)
 struct ql_sdf_chunk {
     int rows, count, tangents; /* tangents: 3 or 0 */
     int64_t block;             /* rows * 256 */
-    const float *point;        /* rows x 3 */
+    const float *point;        /* count x 3 */
     ql_sdf_layer layer[QL_HIDDEN];
     float *value, *gradient, *hessian;                         /* rows x 1, 3, 6 */
     float *value_adjoint, *gradient_adjoint, *hessian_adjoint; /* the same */
     const float *parameters;                                   /* padded flat array */
     int32_t weight[QL_SDF_LAYERS], bias[QL_SDF_LAYERS];        /* places in it */
 
+    QL_BODY const float *point_at(int64_t p) const { return point + 3 * (p < count ? p : count - 1); }
     QL_BODY int adjoint_block() const { return 1 + tangents; } /* of delta' and e in right and left */
     QL_BODY float weight0(int k, int d) const { return parameters[weight[0] + 3 * k + d]; }
     QL_BODY float weight5(int k) const { return parameters[weight[QL_HIDDEN] + k]; }
@@ -83,7 +84,7 @@ template <int TANGENTS> struct ql_sdf_activate {
         const ql_sdf_layer &layer = chunk.layer[l];
         float bias = chunk.parameters[chunk.bias[l] + k], phase, s, c, t[3] = {0, 0, 0};
         if (l == 0)
-            phase = ql_first_phase(chunk.parameters + chunk.weight[0] + 3 * k, chunk.point + 3 * (at / QL_WIDTH), bias);
+            phase = ql_first_phase(chunk.parameters + chunk.weight[0] + 3 * k, chunk.point_at(at / QL_WIDTH), bias);
         else
             phase = QL_SDF_OMEGA * (layer.cosine[at] + bias);
         if (l < QL_HIDDEN - 1) chunk.template load_tangent<TANGENTS>(l, at, t);
@@ -221,7 +222,7 @@ template <int TANGENTS> struct ql_sdf_columns {
             sum[0] += z0;
             for (int l = 1; l < QL_HIDDEN; ++l) sum[l] += chunk.layer[l].left.get(at);
             for (int d = 0; d < 3; ++d) {
-                sum[QL_HIDDEN + d] += z0 * chunk.point[3 * p + d] + e0 * chunk.gradient_adjoint[3 * p + d];
+                sum[QL_HIDDEN + d] += z0 * chunk.point_at(p)[d] + e0 * chunk.gradient_adjoint[3 * p + d];
                 if (TANGENTS > 0) sum[QL_HIDDEN + d] += chunk.layer[0].left.get((1 + d) * chunk.block + at);
             }
             const ql_operand &top = chunk.layer[QL_HIDDEN - 1].right;

@@ -84,7 +84,7 @@ template <class Machine> class ql_angle_sequence
     const float *bias(const ql_dense &dense) const { return parameter(dense.bias); }
     const float *chunk_inputs(int chunk) const
     {
-        return n.tables.inputs + static_cast<int64_t>(chunk) * a.rows * QL_ANGLE_INPUTS;
+        return n.inputs + static_cast<int64_t>(chunk) * a.rows * QL_ANGLE_INPUTS;
     }
 
     /* 12 numbers per row are too few for bf16's alignment, and cost nothing in float32. */
@@ -322,17 +322,17 @@ template <class Machine> class ql_angle_sequence
         linear(layout.h_tail.linear, t, a.h_linear, 128, false);
         norm<128, false>(layout.out_norm, a.h_linear, 128, bias(layout.h_tail.linear), alone(a.out_norm));
         linear(layout.out_hidden, a.out_norm, a.hidden, QL_HEAD, false);
-        m.rows(a.rows, ql_head_forward{head(), n.theta + static_cast<int64_t>(chunk) * a.rows});
+        m.rows(a.rows, ql_head_forward{head(), n.theta + n.plan.first + static_cast<int64_t>(chunk) * a.rows});
     }
 
     /* From theta' to the adjoint of h's input, in p. */
     void head_backward(int chunk)
     {
-        int first = chunk * a.rows, count = n.plan.faces - first < a.rows ? n.plan.faces - first : a.rows;
+        int first = chunk * a.rows, count = n.plan.own - first < a.rows ? n.plan.own - first : a.rows;
         ql_activation h = a.inner_adjoint;
         h.ld = h.op.ld = 128;
-        m.rows(n.plan.column_slices,
-               ql_head_backward{head(), n.theta_adjoint + first, a.hidden_adjoint, sums(), a.columns.head, count});
+        m.rows(n.plan.column_slices, ql_head_backward{head(), n.theta_adjoint + n.plan.first + first, a.hidden_adjoint,
+                                                      sums(), a.columns.head, count});
         linear_back(layout.out_hidden, weight(layout.out_hidden), a.hidden_adjoint.op, a.inner, 128, nullptr);
         weight_gradient(layout.out_hidden, a.hidden_adjoint.op, a.out_norm);
         norm_back<128, false>(layout.out_norm, a.h_linear, 128, bias(layout.h_tail.linear), a.inner, 128, h,

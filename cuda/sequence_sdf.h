@@ -20,9 +20,10 @@ template <class Machine> class ql_sdf_sequence
     int surface(int slice)
     {
         ql_sdf_chunk chunk = n.surface;
-        for (int first = 0; first < n.plan.faces; first += chunk.rows, slice += chunk.rows / QL_TERM_ROWS) {
+        for (int begin = 0; begin < n.plan.own; begin += chunk.rows, slice += chunk.rows / QL_TERM_ROWS) {
+            const int first = n.plan.first + begin;
             chunk.point = n.tables.points + 3 * static_cast<int64_t>(first);
-            chunk.count = least(chunk.rows, n.plan.faces - first);
+            chunk.count = least(chunk.rows, n.plan.own - begin);
             forward<3>(chunk);
             m.rows(chunk.rows / QL_TERM_ROWS,
                    ql_loss_surface{chunk, n.tables, n.step, n.theta, n.theta_adjoint, terms(slice), first});
@@ -34,9 +35,9 @@ template <class Machine> class ql_sdf_sequence
     int off(int slice)
     {
         ql_sdf_chunk chunk = n.off;
-        for (int first = 0; first < n.plan.off_points; first += chunk.rows, slice += chunk.rows / QL_TERM_ROWS) {
-            chunk.count = least(chunk.rows, n.plan.off_points - first);
-            m.each(chunk.rows, ql_draw_off{n.tables, n.step, n.off_point, first, chunk.count});
+        for (int begin = 0; begin < n.plan.off_own; begin += chunk.rows, slice += chunk.rows / QL_TERM_ROWS) {
+            chunk.count = least(chunk.rows, n.plan.off_own - begin);
+            m.each(chunk.count, ql_draw_off{n.tables, n.step, n.off_point, n.plan.off_first + begin});
             forward<0>(chunk);
             m.rows(chunk.rows / QL_TERM_ROWS,
                    ql_loss_off{chunk, n.step, terms(slice), n.plan.faces, n.plan.off_points});
@@ -47,8 +48,9 @@ template <class Machine> class ql_sdf_sequence
 
     int smooth(int slice)
     {
-        int slices = (n.plan.faces + QL_TERM_ROWS - 1) / QL_TERM_ROWS;
-        m.rows(slices, ql_loss_smooth{n.tables, n.step, n.theta, n.theta_adjoint, terms(slice)});
+        int slices = (n.plan.own + QL_TERM_ROWS - 1) / QL_TERM_ROWS;
+        m.rows(slices,
+               ql_loss_smooth{n.tables, n.step, n.theta, n.theta_adjoint, terms(slice), n.plan.first, n.plan.own});
         return slice + slices;
     }
 

@@ -27,11 +27,10 @@ struct ql_report {
     double squares;              /* squared norm of the gradient */
 };
 
-/* The mesh and its shares, float32; padded faces repeat the last one. */
+/* The mesh and its shares, float32. */
 struct ql_device_tables {
     int32_t face_count, off_count;
     const float *points, *normals, *u, *v; /* x 3 */
-    const float *inputs;                   /* x 12 */
     const float *sigma;                    /* nullptr: far sampling */
     const int32_t *neighbour_ptr, *neighbour;
     const float *transport;

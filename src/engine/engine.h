@@ -29,7 +29,7 @@ typedef struct ql_engine_setup {
     const ql_engine_options *engine;
     ql_key key;
     const float *fixed_off_points; /* off_points x 3 used at every step instead of drawing, or NULL */
-    ql_engine_upload *upload;      /* what the same kind's `prepare` made of this mesh, or NULL */
+    ql_engine_upload *upload;      /* what the same kind's `prepare` made of this mesh, or NULL; create empties it */
     struct ql_comm *group; /* the ranks that share this mesh, one engine at a time; NULL or of one rank: alone */
 } ql_engine_setup;
 

@@ -1,107 +1,164 @@
 #!/bin/sh
 # Everything that needs a GPU, in one command, at most 8 minutes, no network: tests of engine cuda, compute-sanitizer on
 # small cases, benchmarks in every precision, the PyTorch cross-check on the same GPU where PyTorch is.
-#   sh tests/gpu/run.sh [FOLDER [RESULTS]]
-# FOLDER: what tests/gpu/pack.sh made (default build/gpu-bundle/gpu; packed first where it is missing and cmake is there).
-# RESULTS: folder for JSON and logs (default $OUT, else analysis/results). Ends with "N passed, N failed, N skipped".
+#   sh run.sh [FOLDER [RESULTS]]
+# FOLDER: what tests/gpu/pack.sh made; default: the folder of this script when bundle.tar.gz lies there, else
+# build/gpu-bundle/gpu of the checkout (packed first where it is missing and cmake is there).
+# RESULTS: folder for four files (default $OUT, else analysis/results, else .), written as the run goes on: gpu.csv (what the
+# machine is), gpu-bench.jsonl (one object per benchmark), gpu-summary.txt (what this script prints), gpu-log.txt (all output).
+# Ends with "N passed, N failed, N skipped"; exit code 0: none failed; 3: there is no GPU to run on.
+# QL_GPU_DRY_RUN=1 goes on without a GPU, with engine cpu in its place, 3 steps each: a test of this script.
 set -u
-cd "$(dirname "$0")/../.."
-folder=${1:-build/gpu-bundle/gpu}
-results=${2:-${OUT:-analysis/results}}
-mkdir -p "$results"
+here=$(cd "$(dirname "$0")" && pwd)
+if [ -f "$here/bundle.tar.gz" ]; then
+    folder=${1:-$here}
+    crosscheck=$here/neurcross.py
+    analysis=.
+else
+    cd "$here/../.." || exit 1
+    folder=${1:-build/gpu-bundle/gpu}
+    crosscheck=analysis/reference/neurcross.py
+    analysis=analysis/results
+fi
+results=${2:-${OUT:-$analysis}}
+dry=${QL_GPU_DRY_RUN:-0}
+engine=cuda
+mkdir -p "$results" || exit 1
+results=$(cd "$results" && pwd)
+summary=$results/gpu-summary.txt
+log=$results/gpu-log.txt
+bench_file=$results/gpu-bench.jsonl
+: >"$summary" && : >"$log" && : >"$bench_file"
 began=$(date +%s)
 passed=0 failed=0 skipped=0
+
+say() { echo "$@" | tee -a "$summary"; }
 left() { echo $((470 - $(date +%s) + began)); }
+finish() { # EXIT_CODE
+    say "Results: $results ($(($(date +%s) - began)) s)"
+    say "$passed passed, $failed failed, $skipped skipped"
+    exit "$1"
+}
 
 if [ ! -f "$folder/bundle.tar.gz" ]; then
-    sh tests/gpu/pack.sh "$(dirname "$folder")" || { echo "0 passed, 1 failed, 0 skipped"; exit 1; }
+    sh tests/gpu/pack.sh "$(dirname "$folder")" >>"$log" 2>&1 || { tail -n 20 "$log"; failed=1; finish 1; }
 fi
 place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
-tar -C "$place" -xzf "$folder/bundle.tar.gz"
+tar -C "$place" -xzf "$folder/bundle.tar.gz" || { failed=1; finish 1; }
 bin=$place/bundle/bin
-[ -d "$folder/golden" ] && QL_SHARED=$(cd "$folder" && pwd) && export QL_SHARED
+if [ -d "$folder/golden" ]; then
+    QL_SHARED=$(cd "$folder" && pwd)
+    export QL_SHARED
+fi
+if ! "$bin/quadloom" --version >>"$log" 2>&1; then
+    say "FAILED:  the bundled program does not start here: $(tail -n 1 "$log")"
+    failed=1
+    finish 1
+fi
 
 # cuBLASLt: where the loader finds it, or a toolkit's or PyTorch's own.
-if ! "$bin/quadloom" doctor | grep -q '^ *cuda  *GPU'; then
-    library=$(find / -xdev -name 'libcublasLt.so.1[23]' 2>/dev/null | head -n 1)
-    [ -n "$library" ] && LD_LIBRARY_PATH=$(dirname "$library")${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} && export LD_LIBRARY_PATH
+has_gpu() { "$bin/quadloom" doctor 2>/dev/null | grep -q '^ *cuda  *GPU'; }
+if ! has_gpu; then
+    library=$(find /usr /opt /root /home -name 'libcublasLt.so.1[23]' 2>/dev/null | head -n 1)
+    if [ -n "$library" ]; then
+        LD_LIBRARY_PATH=$(dirname "$library")${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+        export LD_LIBRARY_PATH
+    fi
 fi
 export OMP_WAIT_POLICY=passive OPENBLAS_NUM_THREADS=4
 nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.sm,power.draw --format=csv 2>/dev/null | tee "$results/gpu.csv"
-"$bin/quadloom" doctor | grep -A4 '^engines'
+"$bin/quadloom" doctor >>"$log" 2>&1
+"$bin/quadloom" doctor 2>/dev/null | grep -A4 '^engines' | tee -a "$summary"
+if ! has_gpu; then
+    if [ "$dry" != 1 ]; then
+        say "STOPPED: engine cuda cannot run here (the line above says why); nothing was measured"
+        finish 3
+    fi
+    say "DRY RUN: engine cpu in the place of engine cuda, three steps; no figure below means anything"
+    engine=cpu
+fi
 
-# check NAME SECONDS COMMAND...: passes, fails, or is skipped (77); log in RESULTS/NAME.log
+# check NAME SECONDS COMMAND...: passes, fails, or is skipped (77); its output goes to the log and to $place/NAME.out.
 check() {
     name=$1 most=$2
     shift 2
     if [ "$(left)" -lt 20 ]; then
-        echo "SKIPPED: $name (out of time)"
+        say "SKIPPED: $name (out of time)"
         skipped=$((skipped + 1))
         return 0
     fi
     [ "$most" -gt "$(left)" ] && most=$(left)
-    timeout "$most" "$@" >"$results/$name.log" 2>&1
+    timeout "$most" "$@" >"$place/$name.out" 2>"$place/$name.err"
     code=$?
+    { echo "=== $name: exit code $code" && cat "$place/$name.out" "$place/$name.err"; } >>"$log"
     case $code in
-    0) passed=$((passed + 1)) && echo "passed:  $name" ;;
-    77) skipped=$((skipped + 1)) && echo "SKIPPED: $name: $(tail -n 1 "$results/$name.log")" ;;
-    *) failed=$((failed + 1)) && echo "FAILED:  $name (exit code $code)" && tail -n 12 "$results/$name.log" ;;
+    0) passed=$((passed + 1)) && say "passed:  $name" ;;
+    77) skipped=$((skipped + 1)) && say "SKIPPED: $name: $(cat "$place/$name.out" "$place/$name.err" | tail -n 1)" ;;
+    *) failed=$((failed + 1)) && say "FAILED:  $name (exit code $code)" && cat "$place/$name.out" "$place/$name.err" | tail -n 12 ;;
     esac
 }
 
-bench() { # NAME FACES STEPS PRECISION
-    check "bench-$1" 60 sh -c '"$0" bench train --faces "$1" --steps "$2" --json --set engine.name=cuda \
-        --set engine.precision="$3" >"$4"' "$bin/quadloom" "$2" "$3" "$4" "$results/bench-$1.json"
-    sed -n 's/^ *"\(s_per_step\|s_per_step_min\|gflops\|checksum\)": /    \1 /p' "$results/bench-$1.json" 2>/dev/null | tr '\n' ' '
-    echo
+# bench FACES STEPS PRECISION
+bench() {
+    steps=$2
+    precision=$3
+    [ $engine = cpu ] && steps=3 && precision=fp32
+    check "bench-$1-$3" 60 "$bin/quadloom" bench train --faces "$1" --steps "$steps" --json \
+        --set engine.name=$engine --set engine.precision="$precision"
+    out=$place/bench-$1-$3.out
+    [ -s "$out" ] || return 0
+    tr -d '\n' <"$out" >>"$bench_file" && echo >>"$bench_file"
+    say "    $(sed -n 's/^ *"\(s_per_step\|s_per_step_min\|gflops\|checksum\)": *\([^,]*\),*$/\1 \2 /p' "$out" | tr '\n' ' ')"
 }
 
 check engine 170 "$bin/test_gpu_engine"
 
-small="bench train --faces 64 --steps 3 --set engine.name=cuda --set train.off_points=40"
+small="bench train --faces 64 --steps 3 --set engine.name=$engine --set train.off_points=40"
 for tool in memcheck racecheck; do
     if command -v compute-sanitizer >/dev/null 2>&1; then
         # shellcheck disable=SC2086
         check "$tool" 60 compute-sanitizer --tool $tool --error-exitcode 9 "$bin/quadloom" $small
     else
-        echo "SKIPPED: $tool (no compute-sanitizer)" && skipped=$((skipped + 1))
+        say "SKIPPED: $tool (no compute-sanitizer)" && skipped=$((skipped + 1))
     fi
 done
 
-for precision in fp32 3xtf32 tf32 bf16; do
-    bench "50000-$precision" 50000 20 $precision
-    bench "2000-$precision" 2000 100 $precision
-done
-bench again-2000-fp32 2000 100 fp32
-for precision in fp32 tf32; do
-    bench "10000-$precision" 10000 40 $precision
-    bench "44000-$precision" 44000 20 $precision
-    bench "200000-$precision" 200000 8 $precision
-done
-
-# Eight small meshes at once: as processes, which take turns on the GPU unless an MPS server runs.
-for k in 1 2 3 4 5 6 7 8; do
-    "$bin/quadloom" bench train --faces 2000 --steps 200 --json --set engine.name=cuda --set engine.precision=tf32 \
-        --set train.seed=$k >"$results/together-$k.json" 2>&1 &
-done
-wait
-grep -h '"s_per_step"' "$results"/together-*.json 2>/dev/null | sed 's/^/    eight at once:/'
-
-# The same method in PyTorch on the same GPU, in the same run.
-crosscheck=analysis/reference/neurcross.py
-if ! python3 -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' 2>/dev/null; then
-    echo "SKIPPED: PyTorch cross-check (no PyTorch with a GPU)" && skipped=$((skipped + 1))
-else
-    for faces in 2000 50000; do
-        "$bin/quadloom" generate torus --faces $faces -o "$place/torus.obj" >/dev/null 2>&1
-        check "torch-$faces" 60 python3 $crosscheck bench --mesh "$place/torus.obj" --steps 8 --device cuda
-        cat "$results/torch-$faces.log"
+# What says most comes first: a call that runs out of time has it.
+bench 2000 100 fp32
+bench 2000 100 tf32
+if [ $engine = cuda ]; then
+    for precision in fp32 3xtf32 tf32 bf16; do bench 50000 20 "$precision"; done
+    for precision in 3xtf32 bf16; do bench 2000 100 "$precision"; done
+    for precision in fp32 tf32; do
+        bench 10000 40 "$precision"
+        bench 44000 20 "$precision"
+        bench 200000 8 "$precision"
     done
 fi
 
-# One file for analysis/results: every figure with what it was measured on.
-cat "$results"/bench-*.json >"$results/gpu-bench.jsonl" 2>/dev/null
-echo "Results: $results ($(($(date +%s) - began)) s)"
-echo "$passed passed, $failed failed, $skipped skipped"
-[ "$failed" -eq 0 ]
+# Eight small meshes at once: as processes, which take turns on the GPU unless an MPS server runs.
+if [ $engine = cuda ]; then
+    for k in 1 2 3 4 5 6 7 8; do
+        timeout 60 "$bin/quadloom" bench train --faces 2000 --steps 200 --json --set engine.name=cuda \
+            --set engine.precision=tf32 --set train.seed=$k >"$place/together-$k.out" 2>&1 &
+    done
+    wait
+    for k in 1 2 3 4 5 6 7 8; do
+        say "    eight at once: $(grep -h '"s_per_step"' "$place/together-$k.out")"
+    done
+fi
+
+# The same method in PyTorch on the same GPU, in the same run.
+if ! python3 -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' 2>/dev/null; then
+    say "SKIPPED: PyTorch cross-check (no PyTorch with a GPU)" && skipped=$((skipped + 1))
+else
+    for faces in 2000 50000; do
+        "$bin/quadloom" generate torus --faces $faces -o "$place/torus.obj" >/dev/null 2>&1
+        check "torch-$faces" 60 python3 "$crosscheck" bench --mesh "$place/torus.obj" --steps 8 --device cuda
+        tail -n 3 "$place/torch-$faces.out" 2>/dev/null | tee -a "$summary"
+    done
+fi
+
+[ "$failed" -eq 0 ] && finish 0
+finish 1

@@ -14,14 +14,14 @@ static void odd_sizes_against_ref(void **state)
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; ++s) {
         fixture f;
         outcome truth, ours;
-        open_fixture(&f, sizes[s]);
+        open_fixture(&f, "torus", sizes[s], SEED);
         f.options.train.sampling = s % 2 == 0 ? QL_SAMPLING_NEAR : QL_SAMPLING_FAR;
         run(&truth, &f, &ql_engine_ref);
         for (size_t p = 0; p < sizeof PRECISIONS / sizeof *PRECISIONS; ++p) {
             if (p > 0 && sizes[s] != 33) continue;
             f.options.engine.precision = PRECISIONS[p].precision;
             run(&ours, &f, &ql_engine_cuda_on_host);
-            compare(&ours, &truth, &f, PRECISIONS[p].sdf, PRECISIONS[p].angle);
+            compare(&ours, &truth, &f, &PRECISIONS[p], 1);
             discard(&ours);
         }
         discard(&truth);
@@ -35,10 +35,10 @@ static void lanes_of_a_warp(void **state)
     (void)state;
     fixture f;
     outcome single, lanes;
-    open_fixture(&f, 33);
+    open_fixture(&f, "torus", 33, SEED);
     run(&single, &f, &ql_engine_cuda_on_host);
     run(&lanes, &f, &ql_engine_cuda_in_lanes);
-    compare(&lanes, &single, &f, 1e-5, 1e-5);
+    compare(&lanes, &single, &f, &PRECISIONS[0], 1);
     discard(&single);
     discard(&lanes);
     close_fixture(&f);
@@ -51,13 +51,13 @@ static void chunks_give_the_same(void **state)
     fixture f;
     outcome whole, chunked;
     ql_plan_facts plan;
-    open_fixture(&f, 1000);
+    open_fixture(&f, "torus", 1000, SEED);
     run(&whole, &f, &ql_engine_cuda_on_host);
     f.options.engine.memory = QL_MEMORY_RECOMPUTE;
     ASSERT_OK(ql_cuda_plan_of(&plan, &f.setup, INT64_MAX));
     assert_true(plan.angle_chunks > 1 && plan.angle_rows * plan.angle_chunks >= f.tables.face_count);
     run(&chunked, &f, &ql_engine_cuda_on_host);
-    compare(&chunked, &whole, &f, 1e-5, 1e-5);
+    compare(&chunked, &whole, &f, &PRECISIONS[0], 1);
     discard(&whole);
     discard(&chunked);
     close_fixture(&f);
@@ -90,7 +90,7 @@ static void plans(void **state)
     (void)state;
     fixture f;
     ql_plan_facts keep, less, least;
-    open_fixture(&f, 64);
+    open_fixture(&f, "torus", 64, SEED);
     int64_t bytes, before = ql_memory_balance().bytes;
     ql_engine *engine = NULL;
     ASSERT_OK(ql_engine_cuda_on_host.memory(&f.setup, &bytes));

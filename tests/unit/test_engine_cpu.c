@@ -1,98 +1,14 @@
 /* Engine cpu against engine ref at odd sizes, dropped blocks, both samplings and every instruction set that runs here; same
  * bytes for every number of threads and both memory modes; flops against the formula; memory against its prediction. */
-#include "support/test.h"
+#include "support/engine_fixture.h"
 
 #include "engine/cpu/isa.h"
-#include "engine/engine.h"
-#include "mesh/generate.h"
-#include "model/initial.h"
-#include "model/layout.h"
-
-#include <math.h>
-#include <string.h>
-
-typedef struct fixture {
-    ql_mesh mesh;
-    ql_topology topology;
-    ql_tables tables;
-    ql_loss_shares shares;
-    ql_options options;
-    ql_engine_setup setup;
-    float *parameters, *zeros;
-} fixture;
-
-/* The first `faces` faces of a bracket: an open mesh of any size, with faces of 0 to 3 neighbours. */
-static void cut_mesh(ql_mesh *mesh, int faces)
-{
-    ql_mesh whole;
-    ASSERT_OK(ql_generate_by_name(&whole, "bracket", 1200));
-    assert_true(whole.face_count >= faces);
-    ASSERT_OK(ql_mesh_create(mesh, "cut", "", whole.vertex_count, faces));
-    memcpy(mesh->vertices, whole.vertices, (size_t)whole.vertex_count * 3 * sizeof *mesh->vertices);
-    memcpy(mesh->faces, whole.faces, (size_t)faces * 3 * sizeof *mesh->faces);
-    ql_mesh_rehash(mesh);
-    ql_mesh_destroy(&whole);
-}
-
-static void open_fixture(fixture *f, int faces)
-{
-    memset(f, 0, sizeof *f);
-    ql_options_init(&f->options);
-    f->options.train.off_points = 129;
-    cut_mesh(&f->mesh, faces);
-    ASSERT_OK(ql_topology_build(&f->topology, &f->mesh));
-    ASSERT_OK(ql_tables_build(&f->tables, &f->mesh, &f->topology, 1));
-    ASSERT_OK(ql_loss_shares_build(&f->shares, &f->tables, QL_AVERAGING_GROUPS, 0, NULL));
-    f->setup = (ql_engine_setup){.tables = &f->tables,
-                                 .shares = &f->shares,
-                                 .train = &f->options.train,
-                                 .engine = &f->options.engine,
-                                 .key = ql_key_make(1, f->mesh.hash)};
-    ASSERT_OK(QL_TAKE(f->parameters, QL_PARAMETER_COUNT));
-    ASSERT_OK(QL_TAKE(f->zeros, QL_PARAMETER_COUNT));
-    ql_initial_parameters(f->setup.key, f->parameters);
-    const ql_layout *layout = ql_layout_get();
-    for (int b = 0; b < QL_BLOCK_COUNT; ++b) /* large gammas and biases, so that the branches matter */
-        for (int k = 0; k < layout->block[b].width; ++k) {
-            f->parameters[layout->block[b].gamma + k] = 0.3f + 0.001f * (float)k;
-            f->parameters[layout->block[b].up.bias + k] = 0.01f * (float)(k % 5);
-        }
-}
-
-static void close_fixture(fixture *f)
-{
-    ql_loss_shares_destroy(&f->shares);
-    ql_tables_destroy(&f->tables);
-    ql_topology_destroy(&f->topology);
-    ql_mesh_destroy(&f->mesh);
-    ql_free(f->parameters);
-    ql_free(f->zeros);
-}
-
-static ql_engine *start(fixture *f, const ql_engine_class *kind)
-{
-    ql_engine *engine = NULL;
-    ASSERT_OK(kind->create(&engine, &f->setup));
-    ql_engine_state state = {QL_FLOAT32, f->parameters, f->zeros, f->zeros};
-    ASSERT_OK(kind->set_state(engine, &state));
-    return engine;
-}
 
 static void evaluate(fixture *f, ql_engine *engine, int64_t step, double terms[QL_LOSS_COUNT], double *gradient)
 {
     ql_loss_weights weights = ql_loss_weights_at(&f->options.train, step);
     ASSERT_OK(engine->kind->evaluate(engine, step, &weights, terms));
     if (gradient != NULL) ASSERT_OK(engine->kind->gradient(engine, gradient));
-}
-
-static double distance(const double *a, const double *b, int64_t count)
-{
-    double gap = 0, size = 0;
-    for (int64_t i = 0; i < count; ++i) {
-        gap += (a[i] - b[i]) * (a[i] - b[i]);
-        size += b[i] * b[i];
-    }
-    return sqrt(gap / (size > 0 ? size : 1));
 }
 
 /* Each array of the layout by itself, so that small gradients count too. A sign that flips at a kink of the loss moves
@@ -132,7 +48,7 @@ static void equals_ref_at_odd_sizes(void **state)
     for (int k = 0; k < 6; ++k) {
         fixture f;
         char what[64];
-        open_fixture(&f, sizes[k]);
+        open_fixture(&f, "bracket", sizes[k], 1);
         f.options.train.sampling = k % 2 == 0 ? QL_SAMPLING_NEAR : QL_SAMPLING_FAR;
         f.options.engine.threads = 1 + k % 3;
         f.options.engine.memory = k == 3 ? QL_MEMORY_RECOMPUTE : QL_MEMORY_KEEP;
@@ -147,7 +63,7 @@ static void every_instruction_set(void **state)
     (void)state;
     const char *const sets[] = {"baseline", "avx2", "avx512"};
     fixture f;
-    open_fixture(&f, 45);
+    open_fixture(&f, "bracket", 45, 1);
     for (int k = 0; k < 3; ++k) {
         (void)setenv("QL_CPU_ISA", sets[k], 1);
         if (strcmp(ql_cpu_isa_find()->name, sets[k]) == 0)
@@ -163,7 +79,7 @@ static void theta_and_field_equal_ref(void **state)
 {
     (void)state;
     fixture f;
-    open_fixture(&f, 77);
+    open_fixture(&f, "bracket", 77, 1);
     double *theta[2], value[2][77], gradient[2][77 * 3], hessian[2][77 * 6];
     const ql_engine_class *kinds[2] = {&ql_engine_ref, &ql_engine_cpu};
     for (int k = 0; k < 2; ++k) {
@@ -204,7 +120,7 @@ static void same_bytes(void **state)
     ASSERT_OK(QL_TAKE(first, QL_PARAMETER_COUNT));
     ASSERT_OK(QL_TAKE(other, QL_PARAMETER_COUNT));
     fixture f;
-    open_fixture(&f, 501);
+    open_fixture(&f, "bracket", 501, 1);
     f.options.engine.threads = 1;
     train(&f, first);
     for (int threads = 2; threads <= 5; ++threads) { /* for every number of threads and both memory modes */
@@ -227,7 +143,7 @@ static void flops_and_memory(void **state)
 {
     (void)state;
     fixture f;
-    open_fixture(&f, 333);
+    open_fixture(&f, "bracket", 333, 1);
     f.options.train.stochastic_depth = false;
     double terms[QL_LOSS_COUNT];
     for (int recompute = 0; recompute < 2; ++recompute) {
@@ -278,7 +194,7 @@ static void refusals(void **state)
     (void)state;
     fixture f;
     ql_engine *engine = NULL;
-    open_fixture(&f, 10);
+    open_fixture(&f, "bracket", 10, 1);
     f.options.engine.precision = QL_PRECISION_TF32;
     assert_int_equal(ql_engine_cpu.create(&engine, &f.setup), QL_STATUS_CONFIG);
     f.options.engine.precision = QL_PRECISION_FP32;

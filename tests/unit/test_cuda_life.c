@@ -1,0 +1,172 @@
+/* Engine cuda's dealings with a device that is lost, short of memory or shared, on the host: injected failures, tables
+ * uploaded ahead, smaller plans where memory is gone, ranks that a mesh needs, the energy meter. */
+#include "support/engine_fixture.h"
+
+#include "host_engine.h"
+#include "nvml.h"
+
+static const ql_engine_class *const HOST = &ql_engine_cuda_on_host;
+
+/* All calls of an engine's life; the status of the first that fails. Every later one must fail alike. */
+static ql_status live(fixture *f)
+{
+    ql_engine *engine = NULL;
+    ql_engine_state state = {QL_FLOAT32, f->parameters, f->zeros, f->zeros};
+    ql_loss_weights weights = ql_loss_weights_at(&f->options.train, 0);
+    double terms[QL_LOSS_COUNT], norm, theta[2], field[20];
+    ql_status status = HOST->create(&engine, &f->setup);
+    if (status != QL_OK) {
+        assert_null(engine);
+        return status;
+    }
+    ql_status all[] = {HOST->set_state(engine, &state),
+                       HOST->evaluate(engine, 0, &weights, terms),
+                       HOST->apply(engine, 0, &norm),
+                       HOST->theta(engine, theta),
+                       HOST->field(engine, f->tables.points, 1, field, field + 1, field + 4),
+                       HOST->state(engine, &state)};
+    HOST->destroy(engine);
+    for (size_t k = 0; k < sizeof all / sizeof *all; ++k) {
+        if (status != QL_OK) assert_int_equal(all[k], status);
+        status = all[k];
+    }
+    return status;
+}
+
+/* A launch that fails (a lost device: ENVIRONMENT) ends every call from there on with that status, nothing more is
+ * launched, and nothing leaks (ql_test_main checks the balance). */
+static void lost_device(void **state)
+{
+    (void)state;
+    fixture f;
+    open_fixture(&f, "torus", 1, 1);
+    ql_cuda_host_faults(-1, QL_OK, 0);
+    ASSERT_OK(live(&f));
+    const int64_t calls = ql_cuda_host_calls();
+    assert_true(calls > 500);
+    for (int k = 0; k < 14; ++k) {
+        const int64_t at = k < 6 ? k : k < 12 ? calls * (k - 5) / 7 : calls - 14 + k;
+        ql_cuda_host_faults(at, QL_STATUS_ENVIRONMENT, 0);
+        assert_int_equal(live(&f), QL_STATUS_ENVIRONMENT);
+        assert_non_null(strstr(ql_error_text(), "injected"));
+        assert_int_equal(ql_cuda_host_calls(), at + 1);
+    }
+    ql_cuda_host_faults(-1, QL_OK, 0);
+    ASSERT_OK(live(&f)); /* the next mesh */
+    close_fixture(&f);
+}
+
+static void gradient_of(fixture *f, double *gradient, double *theta)
+{
+    double terms[QL_LOSS_COUNT];
+    ql_loss_weights weights = ql_loss_weights_at(&f->options.train, 3);
+    ql_engine *engine = start(f, HOST);
+    ASSERT_OK(HOST->evaluate(engine, 3, &weights, terms));
+    ASSERT_OK(HOST->gradient(engine, gradient));
+    ASSERT_OK(HOST->theta(engine, theta));
+    HOST->destroy(engine);
+}
+
+/* Tables that were sent ahead serve as those that create sends: the same bytes, also where the host's have gone meanwhile. */
+static void uploaded_ahead(void **state)
+{
+    (void)state;
+    fixture f;
+    double *first = NULL, *second = NULL, theta[2][33];
+    ql_engine_upload *upload = NULL;
+    open_fixture(&f, "torus", 33, 1);
+    ASSERT_OK(QL_TAKE(first, QL_PARAMETER_COUNT));
+    ASSERT_OK(QL_TAKE(second, QL_PARAMETER_COUNT));
+    gradient_of(&f, first, theta[0]);
+    ASSERT_OK(HOST->prepare(&upload, &f.setup));
+    assert_non_null(upload);
+    for (int k = 0; k < 3 * 33; ++k) f.tables.points[k] = NAN;
+    for (int k = 0; k < f.tables.neighbour_ptr[33]; ++k) f.tables.transport[k] = NAN;
+    f.setup.upload = upload;
+    gradient_of(&f, second, theta[1]);
+    HOST->discard(upload);
+    assert_memory_equal(first, second, QL_PARAMETER_COUNT * sizeof *first);
+    assert_memory_equal(theta[0], theta[1], sizeof theta[0]);
+    ASSERT_OK(HOST->prepare(&upload, &f.setup));
+    HOST->discard(upload); /* the mesh was not trained after all */
+    HOST->discard(NULL);
+    ql_free(first);
+    ql_free(second);
+    close_fixture(&f);
+}
+
+/* Memory that was free a moment ago and is gone at the allocation: smaller plans have their turn, and when none fits the
+ * error says how much and how many ranks. */
+static void memory_gone(void **state)
+{
+    (void)state;
+    fixture f;
+    ql_plan_facts keep;
+    double *first = NULL, *second = NULL, *theta = NULL;
+    open_fixture(&f, "torus", 1000, 1);
+    f.options.train.off_points = 5000;
+    ASSERT_OK(QL_TAKE(first, QL_PARAMETER_COUNT));
+    ASSERT_OK(QL_TAKE(second, QL_PARAMETER_COUNT));
+    ASSERT_OK(QL_TAKE(theta, 1000));
+    ASSERT_OK(ql_cuda_plan_of(&keep, &f.setup, INT64_MAX));
+    assert_int_equal(keep.angle_chunks, 1);
+    gradient_of(&f, first, theta);
+    ql_cuda_host_faults(-1, QL_OK, keep.bytes - keep.table_bytes - 1);
+    gradient_of(&f, second, theta);
+    assert_true(distance(second, first, QL_PARAMETER_COUNT) < 1e-5);
+    assert_true(distance(second, first, QL_PARAMETER_COUNT) > 0); /* another way of adding */
+    ql_cuda_host_faults(-1, QL_OK, 1000000);
+    ql_engine *engine = NULL;
+    assert_int_equal(HOST->create(&engine, &f.setup), QL_STATUS_NO_MEMORY);
+    assert_null(engine);
+    assert_non_null(strstr(ql_error_text(), "1000 faces need"));
+    ql_cuda_host_faults(-1, QL_OK, 0);
+    ql_free(first);
+    ql_free(second);
+    ql_free(theta);
+    close_fixture(&f);
+}
+
+static void meter(void **state)
+{
+    (void)state;
+    ql_meter m;
+    (void)unsetenv("FAKE_NVML_ENERGY");
+    (void)unsetenv("FAKE_NVML_POWER");
+    ql_meter_open(&m, "/no/such/library.so", "0000:01:00.0", 0);
+    assert_true(ql_meter_joules(&m, 1) < 0);
+    ql_meter_sample(&m, 2);
+    ql_meter_close(&m);
+    ql_meter_open(&m, QL_FAKE_NVML, "0000:01:00.0", 0); /* neither counter nor power */
+    assert_true(ql_meter_joules(&m, 1) < 0);
+    ql_meter_close(&m);
+    (void)setenv("FAKE_NVML_POWER", "100000", 1);
+    ql_meter_open(&m, QL_FAKE_NVML, "0000:02:00.0", 0); /* another GPU */
+    assert_true(ql_meter_joules(&m, 1) < 0);
+    ql_meter_close(&m);
+    ql_meter_open(&m, QL_FAKE_NVML, "0000:01:00.0", 10); /* power alone: sampled, trapezoids */
+    ql_meter_sample(&m, 10.05);
+    ql_meter_sample(&m, 12);
+    (void)setenv("FAKE_NVML_POWER", "300000", 1);
+    ql_meter_sample(&m, 14);
+    assert_true(fabs(ql_meter_joules(&m, 14) - (200 + 400)) < 1e-9);
+    ql_meter_close(&m);
+    (void)setenv("FAKE_NVML_ENERGY", "5000", 1);
+    ql_meter_open(&m, QL_FAKE_NVML, "0000:01:00.0", 0);
+    (void)setenv("FAKE_NVML_ENERGY", "17500", 1);
+    assert_true(fabs(ql_meter_joules(&m, 1) - 12.5) < 1e-9);
+    (void)setenv("FAKE_NVML_ENERGY", "100", 1);
+    assert_true(ql_meter_joules(&m, 1) < 0);
+    ql_meter_close(&m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(meter),
+        cmocka_unit_test(lost_device),
+        cmocka_unit_test(uploaded_ahead),
+        cmocka_unit_test(memory_gone),
+    };
+    return ql_test_main(tests);
+}
