@@ -22,6 +22,7 @@ struct ql_activation {
         if (x != nullptr) x[row * ld + column] = value;
         if (op.hi != x) op.put(row * op.ld + column, value);
     }
+    int size() const { return (x != nullptr ? 4 : 0) + (op.hi != x ? op.size() : 0); }
     QL_BODY ql_activation columns(int at) const { return ql_activation{x + at, ld, op.from(at)}; }
 };
 
@@ -88,6 +89,8 @@ template <int WIDTH, bool RELU> struct ql_norm_forward {
     ql_norm_input in;
     ql_activation out;
 
+    double bytes() const { return WIDTH * (4 + out.size()); }
+
     template <class Team> QL_BODY void operator()(int64_t row, const Team &team) const
     {
         ql_norm_row<WIDTH, Team> r;
@@ -109,6 +112,8 @@ template <int WIDTH, bool RELU> struct ql_norm_backward {
     ql_activation out;
     ql_column_sums sums;
     int column;
+
+    double bytes() const { return WIDTH * (sums.slice_rows * (8 + out.size()) + 12.0); }
 
     template <class Team> QL_BODY void operator()(int64_t slice, const Team &team) const
     {
@@ -156,6 +161,8 @@ template <int WIDTH> struct ql_relu_backward {
     ql_column_sums sums;
     int column;
 
+    double bytes() const { return WIDTH * (sums.slice_rows * (8.0 + adjoint.size()) + 4); }
+
     template <class Team> QL_BODY void operator()(int64_t slice, const Team &team) const
     {
         constexpr int MINE = WIDTH / Team::SIZE;
@@ -180,6 +187,8 @@ struct ql_column_sum {
     ql_column_sums sums;
     int column;
 
+    double bytes() const { return 4.0 * sums.slice_rows + 4; }
+
     QL_BODY void operator()(int64_t index) const
     {
         int64_t slice = index / width, k = index % width;
@@ -194,6 +203,8 @@ struct ql_slice_groups {
     const float *partial;
     float *out;
     int columns, slices, group;
+
+    double bytes() const { return 4.0 * group + 4; }
 
     QL_BODY void operator()(int64_t index) const
     {
@@ -211,6 +222,8 @@ struct ql_columns_finish {
     float *gradient;
     int columns, groups;
 
+    double bytes() const { return 4.0 * groups + 12; }
+
     QL_BODY void operator()(int64_t k) const
     {
         if (place[k] < 0) return;
@@ -220,16 +233,25 @@ struct ql_columns_finish {
     }
 };
 
-/* Products of up to four weight gradients, cut into slices of rows, on their way into the gradient. */
+/* Products of a few weight gradients (a stage of blocks and the tail below it), cut into slices of rows, on their way into
+ * the gradient. */
+enum { QL_WEIGHT_ITEMS = 20 };
 struct ql_weight_sums {
     struct item {
         int32_t place, size, slices;
         int64_t begin, partial;
-    } items[4];
+    } items[QL_WEIGHT_ITEMS];
     int count;
     int64_t total;
     const float *partial;
     float *gradient;
+
+    double bytes() const
+    {
+        double all = 0;
+        for (int i = 0; i < count; ++i) all += items[i].size * (4.0 * items[i].slices + 8);
+        return total > 0 ? all / static_cast<double>(total) : 0;
+    }
 
     /* each(total) */
     QL_BODY void operator()(int64_t index) const
@@ -250,6 +272,8 @@ struct ql_convert {
     int ld, width;
     ql_operand op;
 
+    double bytes() const { return 4 + op.size(); }
+
     QL_BODY void operator()(int64_t index) const
     {
         int64_t row = index / width, k = index % width;
@@ -263,6 +287,8 @@ struct ql_epilogue {
     const float *addend, *bias;
     int ld, addend_ld, width;
     bool relu;
+
+    double bytes() const { return addend != nullptr ? 12 : 8; }
 
     QL_BODY void operator()(int64_t index) const
     {
@@ -279,6 +305,8 @@ struct ql_part_skip {
     const float *wide;
     float *e, *d;
 
+    double bytes() const { return 20; }
+
     QL_BODY void operator()(int64_t index) const
     {
         int64_t at = index / 256 * 512 + index % 256;
@@ -291,6 +319,8 @@ struct ql_part_skip {
 struct ql_add {
     float *x;
     const float *y;
+
+    double bytes() const { return 12; }
     QL_BODY void operator()(int64_t i) const { x[i] += y[i]; }
 };
 
@@ -314,6 +344,8 @@ struct ql_head_forward {
     ql_head head;
     float *theta;
 
+    double bytes() const { return 4 * QL_HEAD + 4; }
+
     template <class Team> QL_BODY void operator()(int64_t row, const Team &team) const
     {
         float sum = 0, slope;
@@ -331,6 +363,8 @@ struct ql_head_backward {
     ql_activation out;
     ql_column_sums sums;
     int column, count;
+
+    double bytes() const { return sums.slice_rows * (QL_HEAD * (4.0 + out.size()) + 4) + 8 * QL_HEAD; }
 
     template <class Team> QL_BODY void operator()(int64_t slice, const Team &team) const
     {
@@ -385,6 +419,8 @@ struct ql_fold_weights {
     const float *parameters, *drop;
     ql_operand folded;
 
+    double bytes() const { return 4 + folded.size(); }
+
     QL_BODY void operator()(int64_t at) const
     {
         int b = table->block_of(table->element, at);
@@ -400,6 +436,8 @@ struct ql_fold_biases {
     const float *parameters, *drop;
     float *folded;
 
+    double bytes() const { return 12; }
+
     QL_BODY void operator()(int64_t at) const
     {
         int b = table->block_of(table->row, at);
@@ -413,6 +451,8 @@ struct ql_unfold_gradient {
     const ql_fold_table *table;
     const float *parameters, *drop;
     float *gradient;
+
+    double bytes() const { return 12.0 * 96; } /* inner is 64 or 128 */
 
     template <class Team> QL_BODY void operator()(int64_t at, const Team &team) const
     {
@@ -434,6 +474,8 @@ struct ql_unfold_gradient {
 /* each(1): drop factors of a step without stochastic depth. */
 struct ql_drop_ones {
     float *drop;
+
+    double bytes() const { return 4; }
     QL_BODY void operator()(int64_t b) const { drop[b] = 1.0f; }
 };
 

@@ -28,6 +28,6 @@ extern "C" const ql_engine_class ql_engine_cuda = {
     gpu_engine::device,
     gpu_engine::prepare,
     gpu_engine::discard,
-    nullptr,
+    true,
     false,
 };

@@ -10,6 +10,7 @@
 
 #include "sequence_angle.h"
 #include "sequence_sdf.h"
+#include "sharing.h"
 
 #include <new>
 
@@ -24,6 +25,8 @@ template <class Machine> struct ql_cuda_engine {
     Machine m;
     ql_network n;
     ql_table_block block; /* the tables */
+    ql_sharing<Machine> sharing;
+    int near_slices; /* of loss terms that come before those of the off-surface points */
     void *device_memory;
     float *host[3], *field_point; /* parameters and moments for state(); points of a field call */
     double norm;                  /* of the last evaluate */
@@ -32,7 +35,12 @@ template <class Machine> struct ql_cuda_engine {
 
     /* ---- life ---- */
 
-    static ql_share share_of(const ql_engine_setup *) { return ql_share{0, 1}; }
+    static ql_share share_of(const ql_engine_setup *setup)
+    {
+        return setup->group != nullptr ? ql_share{setup->group->rank, setup->group->size} : ql_share{0, 1};
+    }
+
+    static bool in_group(const ql_engine_setup *setup) { return share_of(setup).ranks > 1; }
 
     static ql_status memory(const ql_engine_setup *setup, int64_t *bytes)
     {
@@ -46,6 +54,7 @@ template <class Machine> struct ql_cuda_engine {
     {
         if (engine == nullptr) return;
         ql_cuda_engine *e = of(engine);
+        e->sharing.close();
         if (e->device_memory != nullptr) e->m.release(e->device_memory);
         Machine::block_close(&e->block);
         for (float *array : e->host) ql_free(array);
@@ -63,6 +72,8 @@ template <class Machine> struct ql_cuda_engine {
         e->base.kind = kind;
         e->setup = *setup;
         ql_status status = e->build();
+        if (in_group(setup)) status = ql_comm_agree(setup->group, status);
+        if (status == QL_OK) status = e->sharing.open(e->m, setup->group, e->n.plan);
         if (status != QL_OK) {
             destroy(&e->base);
             return status;
@@ -186,42 +197,89 @@ template <class Machine> struct ql_cuda_engine {
         for (int term = 0; term < QL_LOSS_COUNT; ++term) step->weight[term] = weights->weight[term];
     }
 
-    void launch_step()
+    /* A step in four parts; the ranks of a group exchange angles behind the first and gradients behind the next two. */
+    void launch_angles()
     {
         ql_sdf_sequence<Machine> sdf(m, n);
         ql_angle_sequence<Machine> angle(m, n);
-        const float *drop = n.step->drop; /* an address on the device */
         m.zero(n.gradient, QL_PADDED_COUNT * sizeof(float));
         sdf.prepare();
-        angle.prepare(drop);
+        angle.prepare(n.step->drop); /* an address on the device */
         for (int chunk = 0; chunk < n.plan.angle_chunks; ++chunk) angle.forward(chunk);
-        int slices = sdf.smooth(sdf.off(sdf.surface(0)));
-        m.rows(QL_LOSS_COUNT, ql_loss_finish{n.term_partial, n.report, slices});
+    }
+
+    void launch_surface()
+    {
+        ql_sdf_sequence<Machine> sdf(m, n);
+        ql_angle_sequence<Machine> angle(m, n);
+        near_slices = sdf.smooth(sdf.surface(0));
         for (int chunk = n.plan.angle_chunks - 1; chunk >= 0; --chunk) {
             if (chunk < n.plan.angle_chunks - 1) angle.forward(chunk); /* the last one is still there */
             angle.backward(chunk);
         }
-        angle.finish(drop);
+        angle.finish(n.step->drop);
+    }
+
+    void launch_off()
+    {
+        ql_sdf_sequence<Machine> sdf(m, n);
+        m.rows(QL_LOSS_COUNT, ql_loss_finish{n.term_partial, n.report, sdf.off(near_slices)});
+    }
+
+    void launch_norm()
+    {
         m.rows(QL_NORM_SLICES, ql_norm_partial{n.gradient, n.norm_partial});
         m.rows(1, ql_norm_finish{n.norm_partial, n.report});
     }
+
+    enum { WHOLE = 0, ANGLES = 0, SURFACE, OFF, NORM }; /* recorded sequences */
+
+    ql_status launch_together()
+    {
+        m.replay(ANGLES, [this] { launch_angles(); });
+        QL_TRY(sharing.angles(m, n.theta));
+        m.replay(SURFACE, [this] { launch_surface(); });
+        QL_TRY(sharing.sum(m, n.gradient, [this] { m.replay(OFF, [this] { launch_off(); }); }));
+        m.replay(NORM, [this] { launch_norm(); });
+        return QL_OK;
+    }
+
+    /* In a group a failure of one rank's device must reach all in a call that is collective; in others it is only kept. */
+    ql_status status() const { return sharing.together() ? QL_OK : m.status(); }
 
     static ql_status evaluate(ql_engine *engine, int64_t number, const ql_loss_weights *weights,
                               double terms[QL_LOSS_COUNT])
     {
         ql_cuda_engine *e = of(engine);
         ql_step step;
-        ql_report report = {};
         memset(&step, 0, sizeof step);
         e->fill_step(&step, number, weights);
         e->m.upload(e->n.step, &step, sizeof step);
-        e->m.replay([e] { e->launch_step(); });
-        e->m.download(&report, e->n.report, sizeof report);
-        QL_TRY(QL_CHAIN(e->m.status(), "step %lld", static_cast<long long>(number)));
-        memcpy(terms, report.terms, sizeof report.terms);
+        ql_status status = QL_OK;
+        if (e->sharing.together())
+            status = e->sharing.agree(e->m, e->launch_together());
+        else
+            e->m.replay(WHOLE, [e] {
+                e->launch_angles();
+                e->launch_surface();
+                e->launch_off();
+                e->launch_norm();
+            });
+        if (status == QL_OK) status = e->fetch_report(terms);
+        QL_TRY(QL_CHAIN(status, "step %lld", static_cast<long long>(number)));
         terms[QL_LOSS_TOTAL] = ql_loss_total(weights, terms);
-        e->norm = sqrt(report.squares);
         return QL_OK;
+    }
+
+    ql_status fetch_report(double terms[QL_LOSS_COUNT])
+    {
+        ql_report report = {};
+        m.download(&report, n.report, sizeof report);
+        memcpy(terms, report.terms, sizeof report.terms);
+        norm = sqrt(report.squares);
+        if (!sharing.together()) return m.status();
+        QL_TRY(sharing.agree(m, QL_OK));
+        return sharing.terms(terms, &base.vote);
     }
 
     /* The norm came with the terms, so this only launches: the device works on while the host looks at the terms. */
@@ -232,7 +290,7 @@ template <class Machine> struct ql_cuda_engine {
         *norm = e->norm;
         ql_adam adam = ql_adam_at(static_cast<double>(number + 1), e->norm, train->clip_norm, train->learning_rate);
         e->m.each(QL_PADDED_COUNT, ql_adam_step{adam, e->n.gradient, e->n.parameters, e->n.moment1, e->n.moment2});
-        return e->m.status();
+        return e->status();
     }
 
     /* ---- outputs ---- */
@@ -260,6 +318,7 @@ template <class Machine> struct ql_cuda_engine {
         int64_t faces = e->n.plan.faces;
         angle.prepare(e->n.ones);
         for (int chunk = 0; chunk < e->n.plan.angle_chunks; ++chunk) angle.forward(chunk);
+        if (e->sharing.together()) QL_TRY(e->sharing.agree(e->m, e->sharing.angles(e->m, e->n.theta)));
         float *buffer = static_cast<float *>(ql_memory_take(static_cast<size_t>(faces), sizeof(float)));
         if (buffer == nullptr) return QL_FAIL(NO_MEMORY, "no memory for %d angles", e->n.plan.faces);
         e->m.download(buffer, e->n.theta, static_cast<size_t>(faces) * sizeof(float));
@@ -327,7 +386,7 @@ template <class Machine> struct ql_cuda_engine {
                    (QL_PADDED_COUNT - QL_PARAMETER_COUNT - QL_GAP) * sizeof(float));
             e->m.upload(to[k], flat, QL_PADDED_COUNT * sizeof(float));
         }
-        return e->m.status();
+        return e->status();
     }
 
     static double flop(const ql_engine *engine)

@@ -8,13 +8,15 @@
 
 #include "device.h"
 #include "lt.h"
+#include "nccl_comm.h"
 #include "network.h"
 #include "nvml.h"
 
 #include <cuda_runtime.h>
 #include <nvtx3/nvToolsExt.h>
+#include <unistd.h>
 
-enum { QL_THREADS = 256, QL_WARPS = QL_THREADS / 32, QL_PINNED = 4096 };
+enum { QL_THREADS = 256, QL_WARPS = QL_THREADS / 32, QL_PINNED = 4096, QL_SEQUENCES = 4 };
 
 template <class Body> __global__ void __launch_bounds__(QL_THREADS) ql_each(int64_t count, const Body body)
 {
@@ -101,7 +103,8 @@ class ql_gpu_machine
     ~ql_gpu_machine()
     {
         ql_meter_close(&meter);
-        if (graph != nullptr) (void)cudaGraphExecDestroy(graph);
+        for (cudaGraphExec_t one : graph)
+            if (one != nullptr) (void)cudaGraphExecDestroy(one);
         ql_lt_close(&lt);
         if (workspace != nullptr) (void)cudaFree(workspace);
         if (pinned != nullptr) (void)cudaFreeHost(pinned);
@@ -205,25 +208,62 @@ class ql_gpu_machine
 
     /* Runs a sequence: launch by launch at first, as a graph from the second time on (launch by launch where none can be
      * made). */
-    template <class Sequence> void replay(const Sequence &sequence)
+    template <class Sequence> void replay(int which, const Sequence &sequence)
     {
         if (failed()) return;
         ql_meter_sample(&meter, ql_clock_s());
-        if (calls++ == 1) record(sequence);
-        if (graph == nullptr)
+        if (calls[which]++ == 1) record(&graph[which], sequence);
+        if (graph[which] == nullptr)
             sequence();
         else
-            check(cudaGraphLaunch(graph, stream), "cudaGraphLaunch");
+            check(cudaGraphLaunch(graph[which], stream), "cudaGraphLaunch");
+    }
+
+    /* ---- groups ---- */
+
+    ql_status take_host(float **array, int64_t count)
+    {
+        CUDA_TRY(cudaHostAlloc(reinterpret_cast<void **>(array), static_cast<size_t>(count) * sizeof(float),
+                               cudaHostAllocDefault));
+        return QL_OK;
+    }
+
+    static void give_host(float *array)
+    {
+        if (array != nullptr) (void)cudaFreeHost(array);
+    }
+
+    /* Collective: NCCL where all ranks can, else nullptr (through the host), and a line that says why. */
+    ql_status connect(ql_comm **direct, ql_comm *group)
+    {
+        char why[256] = "";
+        ql_nccl_candidate mine = {}, *all = nullptr;
+        mine.version = ql_nccl_version(why, sizeof why);
+        mine.available = mine.version > 0;
+        (void)gethostname(mine.host, sizeof mine.host - 1);
+        ql_status status = ql_cuda_judge(cudaDeviceGetPCIBusId(mine.bus_id, sizeof mine.bus_id, device_number),
+                                         "cudaDeviceGetPCIBusId", __FILE__, __LINE__);
+        all = static_cast<ql_nccl_candidate *>(ql_memory_take(static_cast<size_t>(group->size), sizeof *all));
+        if (all == nullptr) status = QL_FAIL(NO_MEMORY, "no memory for a group");
+        *direct = nullptr;
+        status = ql_comm_agree(group, status);
+        if (status == QL_OK) status = group->kind->allgather(group, &mine, all, sizeof mine);
+        if (status == QL_OK && ql_nccl_choose(all, group->size, why, sizeof why))
+            status = ql_nccl_open(direct, group, stream);
+        else if (status == QL_OK && group->rank == 0)
+            QL_INFO("engine cuda: %d ranks share a mesh through MPI and pinned host memory: %s", group->size, why);
+        ql_free(all);
+        return status;
     }
 
   private:
     cudaStream_t stream = nullptr;
     cudaEvent_t uploaded = nullptr;
-    cudaGraphExec_t graph = nullptr;
+    cudaGraphExec_t graph[QL_SEQUENCES] = {};
     void *pinned = nullptr, *workspace = nullptr;
     ql_lt lt = {};
     ql_status first_error = QL_OK;
-    int64_t calls = 0;
+    int64_t calls[QL_SEQUENCES] = {};
     int device_number = 0;
     ql_meter meter = {};
 
@@ -255,7 +295,7 @@ class ql_gpu_machine
         return done;
     }
 
-    template <class Sequence> void record(const Sequence &sequence)
+    template <class Sequence> void record(cudaGraphExec_t *made, const Sequence &sequence)
     {
         cudaGraph_t recorded = nullptr;
         size_t nodes = 0;
@@ -265,14 +305,14 @@ class ql_gpu_machine
         cudaError_t result = cudaStreamEndCapture(stream, &recorded);
         if (failed()) return;
         if (result == cudaSuccess) result = cudaGraphGetNodes(recorded, nullptr, &nodes);
-        if (result == cudaSuccess) result = cudaGraphInstantiate(&graph, recorded, 0);
+        if (result == cudaSuccess) result = cudaGraphInstantiate(made, recorded, 0);
         if (recorded != nullptr) (void)cudaGraphDestroy(recorded);
         if (result == cudaSuccess) {
             QL_DEBUG("engine cuda: a step is a graph of %zu nodes", nodes);
             return;
         }
         (void)cudaGetLastError(); /* a device that is lost says so again at the next launch */
-        graph = nullptr;
+        *made = nullptr;
         QL_WARNING("engine cuda: a step could not be recorded (%s): it runs launch by launch, slower",
                    cudaGetErrorString(result));
     }

@@ -1,4 +1,5 @@
 /* Engine cuda's arithmetic on the host, for tests only: never in the program's list of engines. */
+#include "count_machine.h"
 #include "engine_core.h"
 #include "host_machine.h"
 
@@ -19,7 +20,7 @@ template <bool LANES> struct host {
             host<lanes>::engine::destroy, host<lanes>::engine::evaluate, host<lanes>::engine::apply,                   \
             host<lanes>::engine::gradient, host<lanes>::engine::theta, host<lanes>::engine::field,                     \
             host<lanes>::engine::state, host<lanes>::engine::set_state, host<lanes>::engine::flop, nullptr,            \
-            host<lanes>::engine::device, host<lanes>::engine::prepare, host<lanes>::engine::discard, nullptr, false    \
+            host<lanes>::engine::device, host<lanes>::engine::prepare, host<lanes>::engine::discard, true, false       \
     }
 
 extern "C" const ql_engine_class ql_engine_cuda_on_host =
@@ -33,6 +34,28 @@ extern "C" void ql_cuda_host_faults(int64_t fail_at, ql_status status, int64_t m
 }
 
 extern "C" int64_t ql_cuda_host_calls(void) { return ql_faults.calls; }
+
+/* Addresses are made up: nothing reads through them. */
+extern "C" ql_status ql_cuda_traffic_of(ql_traffic traffic[QL_TRAFFIC_MOST], int *count, const ql_engine_setup *setup,
+                                        int64_t budget)
+{
+    ql_cuda_engine<ql_count_machine> e = {};
+    ql_plan plan;
+    QL_TRY(ql_plan_make(&plan, setup, ql_share{0, 1}, budget));
+    ql_arena arena = {reinterpret_cast<unsigned char *>(static_cast<uintptr_t>(1) << 20),
+                      static_cast<size_t>(plan.bytes), 0};
+    e.setup = *setup;
+    if (!ql_network_lay_out(&e.n, &plan, &arena)) return QL_FAIL(INTERNAL, "engine cuda: arena too small");
+    e.launch_angles();
+    e.launch_surface();
+    e.launch_off();
+    e.launch_norm();
+    *count = e.m.ranges;
+    for (int r = 0; r < e.m.ranges; ++r)
+        traffic[r] = ql_traffic{r > 0 ? e.m.range[r].name : "weights, loss, norm", e.m.range[r].launches,
+                                e.m.range[r].bytes, e.m.range[r].flop};
+    return QL_OK;
+}
 
 extern "C" ql_status ql_cuda_plan_of(ql_plan_facts *facts, const ql_engine_setup *setup, int64_t budget)
 {

@@ -22,6 +22,16 @@ typedef struct ql_plan_facts {
 void ql_cuda_host_faults(int64_t fail_at, ql_status status, int64_t memory);
 int64_t ql_cuda_host_calls(void);
 
+/* What a step of this plan launches, moves and computes, by range (the first: all others together). */
+typedef struct ql_traffic {
+    const char *name;
+    int64_t launches;
+    double bytes, flop;
+} ql_traffic;
+enum { QL_TRAFFIC_MOST = 8 };
+ql_status ql_cuda_traffic_of(ql_traffic traffic[QL_TRAFFIC_MOST], int *count, const ql_engine_setup *setup,
+                             int64_t budget);
+
 ql_status ql_cuda_plan_of(ql_plan_facts *facts, const ql_engine_setup *setup, int64_t budget);
 
 #ifdef __cplusplus

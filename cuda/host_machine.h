@@ -94,7 +94,20 @@ template <bool LANES> class ql_host_machine
     }
     void enter(const char *) {}
     void leave() {}
-    template <class Sequence> void replay(const Sequence &sequence) { sequence(); }
+    template <class Sequence> void replay(int, const Sequence &sequence) { sequence(); }
+
+    /* What a group needs: host memory that the device reaches; here groups go through the host. */
+    ql_status take_host(float **array, int64_t count)
+    {
+        *array = static_cast<float *>(ql_memory_take(static_cast<size_t>(count), sizeof(float)));
+        return *array != nullptr ? QL_OK : QL_FAIL(NO_MEMORY, "no memory for a group's buffers");
+    }
+    static void give_host(float *array) { ql_free(array); }
+    ql_status connect(ql_comm **direct, ql_comm *)
+    {
+        *direct = nullptr;
+        return QL_OK;
+    }
 
     template <class Body> void each(int64_t count, const Body &body)
     {

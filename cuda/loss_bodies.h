@@ -13,6 +13,8 @@ struct ql_draw_off {
     float *point;
     int first;
 
+    double bytes() const { return 12; }
+
     QL_BODY void operator()(int64_t i) const
     {
         int64_t index = first + i;
@@ -42,6 +44,8 @@ struct ql_loss_surface {
     float *theta_adjoint;
     double *partial; /* slices x LOSS_COUNT */
     int first;
+
+    double bytes() const { return 32.0 * (2 * 40 + 36 + 12); }
 
     template <class Team> QL_BODY void operator()(int64_t slice, const Team &team) const
     {
@@ -97,6 +101,8 @@ struct ql_loss_off {
     double *partial;
     int face_count, off_count;
 
+    double bytes() const { return 32.0 * 32; }
+
     template <class Team> QL_BODY void operator()(int64_t slice, const Team &team) const
     {
         double sum[2] = {0, 0}, off = off_count, points = off + face_count;
@@ -138,6 +144,8 @@ struct ql_loss_smooth {
     double *partial;
     int first, own;
 
+    double bytes() const { return 32.0 * (3 * 16 + 20); }
+
     template <class Team> QL_BODY void operator()(int64_t slice, const Team &team) const
     {
         double sum = 0;
@@ -177,6 +185,8 @@ struct ql_loss_finish {
     ql_report *report;
     int slices;
 
+    double bytes() const { return 8.0 * slices; }
+
     template <class Team> QL_BODY void operator()(int64_t term, const Team &team) const
     {
         double sum = 0;
@@ -192,6 +202,8 @@ enum { QL_NORM_ROWS = 2048, QL_NORM_SLICES = (QL_PADDED_COUNT + QL_NORM_ROWS - 1
 struct ql_norm_partial {
     const float *gradient;
     double *partial;
+
+    double bytes() const { return 4 * QL_NORM_ROWS; }
 
     template <class Team> QL_BODY void operator()(int64_t slice, const Team &team) const
     {
@@ -210,6 +222,8 @@ struct ql_norm_finish {
     const double *partial;
     ql_report *report;
 
+    double bytes() const { return 8 * QL_NORM_SLICES; }
+
     template <class Team> QL_BODY void operator()(int64_t, const Team &team) const
     {
         double sum = 0;
@@ -224,6 +238,8 @@ struct ql_adam_step {
     ql_adam adam;
     const float *gradient;
     float *parameters, *moment1, *moment2;
+
+    double bytes() const { return 28; }
 
     QL_BODY void operator()(int64_t i) const
     {

@@ -6,17 +6,13 @@
 
 /* ---- plan ---- */
 
+static const int SDF_ROWS = 16384; /* of a chunk, where memory allows */
+
 static int round_up(int64_t n, int unit) { return static_cast<int>((n + unit - 1) / unit * unit); }
 
 static int rows_for(int n) { return round_up(n, n < 2048 ? 64 : n < 8192 ? 256 : 1024); }
 
 static int pieces(int n, int size) { return (n + size - 1) / size; }
-
-bool ql_plan_smaller_sdf(const ql_plan *plan)
-{
-    const int wanted = round_up(pieces(plan->own, pieces(plan->own, QL_PLAN_SDF_ROWS)), 64);
-    return plan->own > 0 && plan->surface_rows < wanted;
-}
 
 ql_status ql_plan_kinds(ql_precision precision, ql_operand_kind *sdf, ql_operand_kind *angle)
 {
@@ -37,6 +33,7 @@ static void cut(ql_plan *plan, int most, int most_off, int angle_chunks, int sdf
     plan->angle_chunks = angle_chunks;
     plan->angle_rows = rows_for(pieces(most, angle_chunks));
     plan->angle_chunks = pieces(most, plan->angle_rows); /* padding may have saved one */
+    plan->sdf_rows = sdf_rows;
     plan->surface_chunks = pieces(most, sdf_rows);
     plan->surface_rows = round_up(pieces(most, plan->surface_chunks), 64);
     plan->off_chunks = pieces(most_off, sdf_rows);
@@ -74,7 +71,7 @@ static ql_status set_out(ql_plan *plan, const ql_engine_setup *setup, ql_share s
 static bool find_cut(ql_plan *plan, const ql_engine_setup *setup, int ranks, int64_t budget)
 {
     static const int angle_chunks[] = {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128, 256};
-    static const int sdf_rows[] = {QL_PLAN_SDF_ROWS, 4096, 1024};
+    static const int sdf_rows[] = {SDF_ROWS, 4096, 1024};
     const ql_engine_memory mode = setup->engine->memory;
     const int most = pieces(plan->faces, ranks), most_off = pieces(plan->off_points, ranks);
     for (int rows : sdf_rows)
@@ -120,7 +117,8 @@ void ql_plan_describe(const ql_plan *plan, char *text, size_t size)
 {
     const double gigabytes = static_cast<double>(plan->bytes) / 1e9;
     char chunks[64] = "";
-    if (ql_plan_smaller_sdf(plan)) (void)snprintf(chunks, sizeof chunks, ", %d points at a time", plan->surface_rows);
+    if (plan->sdf_rows < SDF_ROWS)
+        (void)snprintf(chunks, sizeof chunks, ", at most %d points at a time", plan->sdf_rows);
     if (plan->angle_chunks == 1)
         (void)snprintf(text, size, "keeps activations%s, %.2f GB", chunks, gigabytes);
     else
@@ -295,15 +293,17 @@ static void lay_out_angle(ql_network *n, taker &take)
     take(a->column_partial, static_cast<int64_t>(plan->column_slices) * a->columns.total);
     take(a->column_groups, static_cast<int64_t>(groups) * a->columns.total);
     take(a->column_place, a->columns.total);
-    int64_t most = 0; /* weights of one residual block together, or a single other one */
-    for (const ql_block &block : ql_layout_get()->block) {
-        int64_t sum = 0;
-        for (const ql_dense *dense : {&block.down, &block.mid, &block.up})
-            sum += static_cast<int64_t>(dense->in) * dense->out * ql_weight_slices(a->rows, dense->out, dense->in);
+    const ql_layout *layout = ql_layout_get();
+    int64_t most = 0; /* weights of a stage's residual blocks together, and of a tail or two besides */
+    for (int stage = 0; stage < QL_STAGE_COUNT; ++stage) {
+        int64_t sum = 2 * 512 * 256 * static_cast<int64_t>(ql_weight_slices(a->rows, 512, 256));
+        for (int b = layout->stage_begin[stage]; b < layout->stage_begin[stage + 1]; ++b)
+            for (const ql_dense *dense : {&layout->block[b].down, &layout->block[b].mid, &layout->block[b].up})
+                sum += static_cast<int64_t>(dense->in) * dense->out * ql_weight_slices(a->rows, dense->out, dense->in);
         most = sum > most ? sum : most;
     }
-    int64_t single = 512 * 256 * static_cast<int64_t>(ql_weight_slices(a->rows, 512, 256));
-    take(a->weight_partial, most > single ? most : single);
+    a->weight_room = most;
+    take(a->weight_partial, most);
 }
 
 int ql_weight_slices(int rows, int out, int in)

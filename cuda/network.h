@@ -17,6 +17,7 @@ struct ql_plan {
     int angle_chunks, angle_rows; /* 1 chunk: activations are kept; more: forward again, chunk by chunk (recompute) */
     int surface_chunks, surface_rows;
     int off_chunks, off_rows;
+    int sdf_rows;                  /* that a chunk may have at most */
     int column_slices, slice_rows; /* of the sums over faces */
     int64_t table_bytes, bytes;    /* of the tables; of these and the arena */
     int64_t keep_bytes;            /* what the first choice would take */
@@ -36,10 +37,6 @@ ql_status ql_plan_make(ql_plan *plan, const ql_engine_setup *setup, ql_share sha
 
 /* The least number of ranks, a device of `budget` bytes each, that can share the mesh; 0: none up to 1,024. */
 int ql_plan_ranks(const ql_engine_setup *setup, int64_t budget);
-
-/* Points of an SDF chunk where memory allows; whether it did not. */
-enum { QL_PLAN_SDF_ROWS = 16384 };
-bool ql_plan_smaller_sdf(const ql_plan *plan);
 
 /* What a plan does with memory, for people: "keeps activations, 5.2 GB". */
 void ql_plan_describe(const ql_plan *plan, char *text, size_t size);
@@ -79,6 +76,7 @@ struct ql_angle_net {
     ql_fold_table *fold;
     /* sums */
     float *column_partial, *column_groups, *weight_partial;
+    int64_t weight_room; /* of weight_partial, elements */
     int32_t *column_place;
     ql_angle_columns columns;
 };

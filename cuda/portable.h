@@ -5,6 +5,8 @@
  * tests the very code that the GPU runs. Two kinds:
  *   each: body(i), one thread per index, no exchange
  *   rows: body(row, team), a team of threads per row; team.lane() walks the columns, team.sum() adds over the team
+ * bytes() is what an index reads and writes of device memory, each element once, small tables left out: the count by which
+ * a plan's traffic is judged (count_machine.h).
  */
 #ifndef QL_CUDA_PORTABLE_H
 #define QL_CUDA_PORTABLE_H
@@ -17,11 +19,13 @@
 #include <string.h>
 
 #define QL_REAL float
+#define _Alignas alignas /* C's word in comm.h */
 extern "C" {
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "comm/comm.h"
 #include "engine/engine.h"
 #include "model/layout.h"
 #include "model/point.h"
@@ -100,6 +104,8 @@ struct ql_operand {
     float *lo; /* SPLIT only */
     int ld;
     ql_operand_kind kind;
+
+    int size() const { return kind == QL_OPERAND_BF16 ? 2 : kind == QL_OPERAND_SPLIT ? 8 : 4; } /* bytes per element */
 
     QL_BODY void put(int64_t at, float x) const
     {

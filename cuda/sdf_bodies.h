@@ -78,6 +78,12 @@ template <int TANGENTS> struct ql_sdf_activate {
     ql_sdf_chunk chunk;
     int l;
 
+    double bytes() const
+    {
+        const int tangents = l < QL_HIDDEN - 1 ? TANGENTS : 0;
+        return (l > 0 ? 4 + 4 * tangents : 0) + 4 + (1 + tangents) * chunk.layer[l].right.size();
+    }
+
     QL_BODY void operator()(int64_t at) const
     {
         int k = static_cast<int>(at % QL_WIDTH);
@@ -100,6 +106,14 @@ template <int TANGENTS> struct ql_sdf_activate {
 template <int TANGENTS> struct ql_sdf_sweep {
     ql_sdf_chunk chunk;
     int l;
+
+    double bytes() const
+    {
+        const bool last = l == QL_HIDDEN - 1;
+        const int sine = TANGENTS > 0 || last ? chunk.layer[l].right.size() : 0;
+        return QL_WIDTH * ((last ? 4 : 8) + sine + (l > 0 ? 4 * TANGENTS : 0) + chunk.layer[l].left.size()) +
+               (TANGENTS > 0 ? 48 : 4);
+    }
 
     template <class Team> QL_BODY void operator()(int64_t p, const Team &team) const
     {
@@ -152,6 +166,11 @@ template <int TANGENTS> struct ql_sdf_reverse_sweep {
     const float *e_adjoint;
     int l;
 
+    double bytes() const
+    {
+        return 4 + (l < QL_HIDDEN - 1 ? 4 : 0) + (l > 0 ? 4 + 4 * TANGENTS : 0) + 2 * chunk.layer[l].right.size() + 4;
+    }
+
     QL_BODY void operator()(int64_t at) const
     {
         const ql_sdf_layer &layer = chunk.layer[l];
@@ -180,6 +199,13 @@ template <int TANGENTS> struct ql_sdf_reverse_forward {
     ql_sdf_chunk chunk;
     const float *below;
     int l;
+
+    double bytes() const
+    {
+        const bool last = l == QL_HIDDEN - 1;
+        const int read = TANGENTS > 0 ? chunk.layer[l].right.size() + (last ? 0 : 4) + (l > 0 ? 4 * TANGENTS : 0) : 0;
+        return 8 + (last ? 0 : 4 * (1 + TANGENTS)) + read + (1 + TANGENTS) * chunk.layer[l].left.size();
+    }
 
     QL_BODY void operator()(int64_t at) const
     {
@@ -211,6 +237,11 @@ template <int TANGENTS> struct ql_sdf_columns {
     ql_sdf_chunk chunk;
     float *partial;
 
+    double bytes() const
+    {
+        return QL_SDF_SUM_ROWS * (6 + TANGENTS + 2) * static_cast<double>(chunk.layer[0].left.size()) + 4 * QL_SDF_SUMS;
+    }
+
     QL_BODY void operator()(int64_t index) const
     {
         int64_t slice = index / QL_WIDTH;
@@ -239,6 +270,8 @@ struct ql_sdf_columns_finish {
     const float *partial;
     float *gradient;
     int slices;
+
+    double bytes() const { return 4.0 * slices + 8; }
 
     QL_BODY void operator()(int64_t index) const
     {

@@ -56,6 +56,7 @@ template <class Machine> class ql_angle_sequence
         head_backward(chunk);
         decoder_backward();
         encoder_backward(chunk);
+        flush();
         int columns = a.columns.total, slices = n.plan.column_slices;
         int groups = (slices + QL_COLUMN_GROUP - 1) / QL_COLUMN_GROUP;
         m.each(static_cast<int64_t>(groups) * columns,
@@ -139,7 +140,7 @@ template <class Machine> class ql_angle_sequence
                        0});
     }
 
-    /* Cut into slices; collected in `pending` and summed by flush. */
+    /* Cut into slices; collected in `pending` and summed by flush, many together. */
     ql_weight_sums pending = {};
     int64_t pending_size = 0;
 
@@ -147,6 +148,8 @@ template <class Machine> class ql_angle_sequence
     {
         const int slices = ql_weight_slices(a.rows, dense.out, dense.in), rows = a.rows / slices;
         const int32_t size = dense.out * dense.in;
+        if (pending.count == QL_WEIGHT_ITEMS || pending_size + static_cast<int64_t>(size) * slices > a.weight_room)
+            flush();
         m.gemm(ql_gemm{QL_PRODUCT_TN, dense.out, dense.in, rows, adjoint, x, a.weight_partial + pending_size, dense.in,
                        nullptr, nullptr, false, slices, static_cast<int64_t>(rows) * adjoint.ld,
                        static_cast<int64_t>(rows) * x.ld, size});
@@ -262,7 +265,6 @@ template <class Machine> class ql_angle_sequence
                                a.columns.norm1[b]);
         weight_gradient(block.down, inner.op, x.op);
         linear_back(block.down, weight(block.down), inner.op, adjoint.x, adjoint.ld, adjoint.x);
-        flush();
     }
 
     void stage_backward(ql_stage stage, const ql_activation &first, const ql_activation &adjoint)
@@ -302,7 +304,6 @@ template <class Machine> class ql_angle_sequence
         norm<WIDTH, false>(tail.norm, x.x, x.ld, nullptr, alone(t));
         linear_back(tail.linear, weight(tail.linear), y_adjoint, a.inner, WIDTH, nullptr);
         weight_gradient(tail.linear, y_adjoint, t);
-        flush();
         norm_back<WIDTH, false>(tail.norm, x.x, x.ld, nullptr, a.inner, WIDTH, x_adjoint, column);
     }
 
@@ -337,7 +338,6 @@ template <class Machine> class ql_angle_sequence
         weight_gradient(layout.out_hidden, a.hidden_adjoint.op, a.out_norm);
         norm_back<128, false>(layout.out_norm, a.h_linear, 128, bias(layout.h_tail.linear), a.inner, 128, h,
                               a.columns.out_norm);
-        flush();
         tail_backward<512>(layout.h_tail, out_of(QL_STAGE_H), h.op, a.p, a.columns.h_norm);
         stage_backward(QL_STAGE_H, a.wide[3], a.p);
     }
@@ -375,7 +375,6 @@ template <class Machine> class ql_angle_sequence
         const ql_activation e2 = a.wide[0].columns(0);
         linear_back(layout.widen, weight(layout.widen), widen.op, a.e[2].x, 256, a.e[2].x);
         weight_gradient(layout.widen, widen.op, e2.op);
-        flush();
         const int64_t size = static_cast<int64_t>(a.rows) * 256;
         stage_backward(QL_STAGE_E2, a.wide[1].columns(0), a.e[2]);
         m.each(size, ql_add{a.e[1].x, a.e[2].x});
@@ -386,7 +385,6 @@ template <class Machine> class ql_angle_sequence
                               a.columns.in);
         weight_gradient(layout.in, a.in_adjoint.op,
                         ql_operand_of(const_cast<float *>(chunk_inputs(chunk)), QL_ANGLE_INPUTS, input_kind()));
-        flush();
     }
 };
 

@@ -28,6 +28,8 @@ struct ql_fill_inputs {
     float *inputs;
     int first, own;
 
+    double bytes() const { return 8; }
+
     QL_BODY void operator()(int64_t index) const
     {
         const int64_t row = index / QL_ANGLE_INPUTS, at = index % QL_ANGLE_INPUTS, which = at / 3;

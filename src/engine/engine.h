@@ -89,11 +89,9 @@ typedef struct ql_engine_class {
     ql_status (*prepare)(ql_engine_upload **upload, const ql_engine_setup *setup);
     void (*discard)(ql_engine_upload *upload);
 
-    /* Optional, for devices that one small mesh does not fill: how many meshes like this one a process should train at a
-     * time, each with an engine of its own, driven from a thread of its own (missing: 1). Measures at the first call for a
-     * size (seconds), when nothing else of this process should use the device. */
-    ql_status (*concurrent)(const ql_engine_setup *setup, int *meshes);
-    bool groups; /* whether several ranks can share a mesh; otherwise ql_engine_create refuses a group */
+    /* Whether several ranks can share a mesh; and whether also with train.deterministic, where every number of ranks must give
+     * the same bytes. ql_engine_shares tells, ql_engine_create refuses the rest. */
+    bool groups, groups_exact;
 } ql_engine_class;
 
 struct ql_engine {
@@ -106,6 +104,8 @@ const ql_engine_class *const *ql_engine_list(void);
 
 /* The class for a name ("auto" takes the best that is available); errors say what there is. */
 ql_status ql_engine_find(const char *name, const ql_engine_class **engine_class);
+
+bool ql_engine_shares(const ql_engine_class *engine_class, const ql_train_options *train);
 
 /* Creates an engine of a class. Collective over setup->group: all ranks get one, or all the same error. */
 ql_status ql_engine_create(ql_engine **engine, const ql_engine_class *engine_class, const ql_engine_setup *setup);

@@ -40,16 +40,31 @@ ql_status ql_engine_find(const char *name, const ql_engine_class **engine_class)
     return QL_FAIL(CONFIG, "engine.name: no engine \"%s\"; there is %s", name, known);
 }
 
+bool ql_engine_shares(const ql_engine_class *engine_class, const ql_train_options *train)
+{
+    return engine_class->groups && (engine_class->groups_exact || !train->deterministic);
+}
+
+static ql_status may_share(const ql_engine_class *engine_class, const ql_train_options *train)
+{
+    if (ql_engine_shares(engine_class, train)) return QL_OK;
+    if (!engine_class->groups)
+        return QL_FAIL(ENVIRONMENT, "engine %s: a mesh cannot be shared by several ranks; use sweep.group 1",
+                       engine_class->name);
+    return QL_FAIL(
+        CONFIG,
+        "engine %s adds up a shared mesh in another order than alone, which train.deterministic forbids; set "
+        "it to false (the same ranks still give the same bytes) or use sweep.group 1",
+        engine_class->name);
+}
+
 ql_status ql_engine_create(ql_engine **engine, const ql_engine_class *engine_class, const ql_engine_setup *setup)
 {
     const bool shared = setup->group != NULL && setup->group->size > 1;
     *engine = NULL;
     if (!shared) return engine_class->create(engine, setup);
-    ql_status status = engine_class->groups ? engine_class->create(engine, setup)
-                                            : QL_FAIL(ENVIRONMENT,
-                                                      "engine %s: a mesh cannot be shared by several ranks; use "
-                                                      "sweep.group 1",
-                                                      engine_class->name);
+    ql_status status = may_share(engine_class, setup->train);
+    if (status == QL_OK) status = engine_class->create(engine, setup);
     status = ql_comm_agree(setup->group, status);
     if (status != QL_OK) {
         engine_class->destroy(*engine);

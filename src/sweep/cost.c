@@ -96,7 +96,7 @@ static ql_status measure(measurement *m, const ql_options *options, const ql_eng
     own.train.stop_after = 0;
     own.train.history_every = 1;
     QL_TRY(ql_generate_by_name(&mesh, "torus", faces));
-    ql_train_job job = {&mesh, &own, engine, NULL};
+    ql_train_job job = {&mesh, &own, engine, NULL, NULL};
     ql_status status = ql_train_mesh(&result, &job, NULL, NULL);
     if (status == QL_OK) {
         /* the fastest step of those after the first, which touches all memory for the first time */

@@ -90,6 +90,11 @@ static ql_status describe(ql_worker *worker, const ql_task *task, ql_provenance 
     QL_TRY(ql_provenance_int(provenance, "ranks", worker->setup->ranks));
     QL_TRY(ql_provenance_int(provenance, "rank", worker->setup->events->rank));
     QL_TRY(ql_provenance_int(provenance, "threads", task->options.engine.threads));
+    if (task->result.device.name[0] != '\0') {
+        QL_TRY(ql_provenance_text(provenance, "device", task->result.device.name));
+        if (task->result.device.joules >= 0)
+            QL_TRY(ql_provenance_real(provenance, "device_joules", task->result.device.joules));
+    }
     QL_TRY(ql_provenance_real(provenance, "wall_seconds", task->result.train_seconds));
     QL_TRY(ql_provenance_real(provenance, "cpu_seconds", task->result.cpu_seconds));
     return ql_provenance_real(provenance, "read_seconds", task->read_seconds);

@@ -25,7 +25,8 @@ static double seconds_of(const void *context, int64_t mesh, int group)
     const prediction *p = context;
     const ql_train_options *train = &p->facts->options->train;
     const ql_work *work = &p->facts->survey->work[p->facts->order[mesh]];
-    if (group > 1 && (!p->facts->engine->groups || work->faces < (int64_t)group * FACES_PER_RANK)) return INFINITY;
+    if (group > 1 && (!ql_engine_shares(p->facts->engine, train) || work->faces < (int64_t)group * FACES_PER_RANK))
+        return INFINITY;
     const double alone = ql_cost_mesh(&p->cost, work->faces, train, work->step);
     const double apart = ql_cost_mesh(&p->cost, work->faces, train, train->steps); /* what no step is in */
     const int64_t steps = train->stop_after > 0 && train->stop_after < train->steps ? train->stop_after : train->steps;
@@ -68,8 +69,8 @@ ql_status ql_grouping_make(ql_allotment *allotment, const ql_grouping_facts *fac
     if (strcmp(option, "auto") == 0) return by_cost(allotment, facts);
     const long wanted = strtol(option, NULL, 10);
     const int group = wanted < facts->ranks ? (int)wanted : facts->ranks;
-    if (group > 1 && !facts->engine->groups)
-        return QL_FAIL(CONFIG, "sweep.group is %s, but engine %s trains a mesh on one rank only; use auto or 1", option,
-                       facts->engine->name);
+    if (group > 1 && !ql_engine_shares(facts->engine, &facts->options->train))
+        return QL_FAIL(CONFIG, "sweep.group is %s, but engine %s trains a mesh on one rank only%s; use auto or 1",
+                       option, facts->engine->name, facts->engine->groups ? " while train.deterministic is true" : "");
     return by_number(allotment, facts, group);
 }

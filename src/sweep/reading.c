@@ -24,6 +24,16 @@ static ql_status check_identity(const ql_task *task)
     return QL_FAIL(IO, "%s changed while the run was starting; run again", task->item->path);
 }
 
+/* Tables, and their way to the device, while the mesh before trains. What cannot be made here is made, or told, there. */
+static void make_ready(const ql_worker *worker, ql_task *task)
+{
+    const ql_train_job job = {&task->mesh, &task->options, worker->setup->engine, NULL, NULL};
+    if (ql_train_ready_make(&task->ready, &job) == QL_OK)
+        ql_train_ready_send(&task->ready, &job);
+    else
+        ql_error_clear();
+}
+
 static ql_status read_work(ql_worker *worker, const ql_work *work, ql_task **out)
 {
     ql_task *task;
@@ -35,7 +45,10 @@ static ql_status read_work(ql_worker *worker, const ql_work *work, ql_task **out
         ql_task_fail(task, status, "read");
     } else {
         status = check(task);
-        if (status != QL_OK) ql_task_fail(task, status, "check");
+        if (status == QL_OK)
+            make_ready(worker, task);
+        else
+            ql_task_fail(task, status, "check");
     }
     task->read_seconds = ql_clock_s() - began;
     *out = task;

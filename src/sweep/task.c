@@ -25,6 +25,7 @@ ql_status ql_task_create(ql_task **out, const ql_work *work, const ql_collection
 void ql_task_destroy(ql_task *task)
 {
     if (task == NULL) return;
+    ql_train_ready_destroy(&task->ready);
     ql_mesh_destroy(&task->mesh);
     ql_train_result_destroy(&task->result);
     ql_free(task);

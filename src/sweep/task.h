@@ -16,6 +16,7 @@ typedef struct ql_task {
     ql_options options; /* of this mesh */
     ql_mesh mesh;
     ql_preflight preflight;
+    ql_train_ready ready; /* for training, made while the mesh before trains */
     ql_train_result result;
     ql_attempt attempt;
     double read_seconds;

@@ -198,7 +198,7 @@ ql_status ql_worker_train_with(ql_worker *worker, ql_task *task, const ql_snapsh
     const bool first = group == NULL || group->rank == 0;
     const ql_train_callbacks callbacks = {worker, should_stop, first ? should_checkpoint : NULL,
                                           first ? write_checkpoint : NULL, first ? note_progress : note_pace};
-    const ql_train_job job = {&task->mesh, &task->options, worker->setup->engine, group};
+    const ql_train_job job = {&task->mesh, &task->options, worker->setup->engine, group, &task->ready};
     const double comm_before = group != NULL ? group->seconds : 0, io_before = worker->io_s;
     worker->current = task;
     worker->going = false;
@@ -225,6 +225,7 @@ ql_status ql_worker_end_training(ql_worker *worker, ql_task *task, ql_status sta
     if (status == QL_STATUS_STOPPED)
         return ql_attempt_over(&task->attempt, worker->setup->run_directory) == QL_OK ? status : QL_STATUS_IO;
     if (status == QL_STATUS_IO) return status;
+    if (status == QL_STATUS_ENVIRONMENT) return status; /* a device that is lost would fail all meshes to come */
     if (status != QL_OK && task->stage == NULL) ql_task_fail(task, status, worker->going ? "train" : "prepare");
     return QL_OK;
 }

@@ -5,8 +5,6 @@
 #include "base/hash.h"
 #include "base/memory.h"
 #include "comm/comm.h"
-#include "field/feature_distance.h"
-#include "mesh/preflight.h"
 #include "model/initial.h"
 #include "model/layout.h"
 #include "train/field_result.h"
@@ -20,9 +18,7 @@ static const double EXPLOSION = 1000.0;
 typedef struct training {
     const ql_train_job *job;
     const ql_train_callbacks *callbacks;
-    ql_topology topology;
-    ql_tables tables;
-    ql_loss_shares shares;
+    ql_train_ready ready;
     ql_engine *engine;
     ql_history history;
     uint64_t options_hash;
@@ -81,31 +77,6 @@ uint64_t ql_train_options_hash(const ql_options *options, const char *engine_nam
 
 /* ---- preparation ---- */
 
-static ql_status check_mesh(const training *t)
-{
-    ql_preflight report;
-    QL_TRY(ql_preflight_run(&report, t->job->mesh, &t->topology, t->job->options->quads.feature_angle_deg));
-    return ql_preflight_judge(&report);
-}
-
-static ql_status build_shares(training *t)
-{
-    const ql_train_options *train = &t->job->options->train;
-    double *distance = NULL;
-    int32_t edges = 0;
-    ql_status status = QL_OK;
-    if (train->feature_rho > 0) {
-        QL_TRY(QL_TAKE(distance, t->tables.face_count));
-        status = ql_feature_distance(distance, &edges, t->job->mesh, &t->topology, &t->tables,
-                                     t->job->options->quads.feature_angle_deg);
-    }
-    if (status == QL_OK)
-        status = ql_loss_shares_build(&t->shares, &t->tables, train->averaging, train->feature_rho,
-                                      edges > 0 ? distance : NULL);
-    ql_free(distance);
-    return status;
-}
-
 static ql_status check_memory(training *t, const ql_engine_setup *setup)
 {
     QL_TRY(t->job->engine->memory(setup, &t->engine_predicted));
@@ -115,19 +86,14 @@ static ql_status check_memory(training *t, const ql_engine_setup *setup)
             NO_MEMORY,
             "%d faces need %.0f MB for training, the budget is %lld MB; raise engine.memory_mb or use a mesh "
             "with fewer faces",
-            (int)t->tables.face_count, (double)t->engine_predicted / 1e6, (long long)t->job->options->engine.memory_mb);
+            (int)t->ready.tables.face_count, (double)t->engine_predicted / 1e6,
+            (long long)t->job->options->engine.memory_mb);
     return QL_OK;
 }
 
 static ql_status create_engine(training *t)
 {
-    const ql_options *options = t->job->options;
-    ql_engine_setup setup = {.tables = &t->tables,
-                             .shares = &t->shares,
-                             .train = &options->train,
-                             .engine = &options->engine,
-                             .key = ql_key_make(options->train.seed, t->job->mesh->hash),
-                             .group = t->job->group};
+    const ql_engine_setup setup = ql_train_setup(&t->ready, t->job);
     QL_TRY(agree(t, check_memory(t, &setup)));
     int64_t before = ql_memory_balance().bytes;
     QL_TRY(ql_engine_create(&t->engine, t->job->engine, &setup));
@@ -164,13 +130,12 @@ static ql_status start_from(training *t, const ql_snapshot *resume)
     return QL_OK;
 }
 
-static ql_status build_tables(training *t)
+static ql_status take_ready(training *t)
 {
-    const ql_train_options *train = &t->job->options->train;
-    QL_TRY(ql_topology_build(&t->topology, t->job->mesh));
-    QL_TRY(check_mesh(t));
-    QL_TRY(ql_tables_build(&t->tables, t->job->mesh, &t->topology, train->sampling == QL_SAMPLING_NEAR));
-    return build_shares(t);
+    if (t->job->ready == NULL || t->job->ready->engine == NULL) return ql_train_ready_make(&t->ready, t->job);
+    t->ready = *t->job->ready;
+    *t->job->ready = (ql_train_ready){0};
+    return QL_OK;
 }
 
 /* In a group no step may fail on one rank alone. */
@@ -185,7 +150,7 @@ static ql_status prepare(training *t, const ql_snapshot *resume)
     const ql_train_options *train = &t->job->options->train;
     t->options_hash = ql_train_options_hash(t->job->options, t->job->engine->name);
     t->last_step = train->stop_after > 0 && train->stop_after < train->steps ? train->stop_after : train->steps;
-    QL_TRY(agree(t, build_tables(t)));
+    QL_TRY(agree(t, take_ready(t)));
     QL_TRY(create_engine(t));
     ql_status status = resume != NULL ? start_from(t, resume) : start_fresh(t);
     if (status == QL_OK && shared(t)) status = ql_history_reserve(&t->history, rows_to_come(t));
@@ -292,15 +257,13 @@ static ql_status run_steps(training *t, double terms[QL_LOSS_COUNT])
 static void release(training *t)
 {
     if (t->engine != NULL) t->job->engine->destroy(t->engine);
-    ql_loss_shares_destroy(&t->shares);
-    ql_tables_destroy(&t->tables);
-    ql_topology_destroy(&t->topology);
+    ql_train_ready_destroy(&t->ready);
     ql_history_destroy(&t->history);
 }
 
 static ql_status finish(training *t, ql_train_result *result, const double terms[QL_LOSS_COUNT])
 {
-    ql_field_source source = {t->job->mesh, &t->topology, &t->tables, t->engine, t->job->group};
+    ql_field_source source = {t->job->mesh, &t->ready.topology, &t->ready.tables, t->engine, t->job->group};
     QL_TRY(agree(t, ql_train_result_evaluate(result, &source)));
     result->history = t->history;
     t->history = (ql_history){0};
@@ -311,6 +274,7 @@ static ql_status finish(training *t, ql_train_result *result, const double terms
     result->memory_bytes = t->engine_bytes;
     result->memory_predicted = t->engine_predicted;
     (void)snprintf(result->engine, sizeof result->engine, "%s", t->job->engine->name);
+    if (t->job->engine->device != NULL) t->job->engine->device(t->engine, &result->device);
     return QL_OK;
 }
 

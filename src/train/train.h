@@ -55,12 +55,31 @@ typedef struct ql_train_callbacks {
     void (*progress)(void *context, const ql_train_progress *progress);  /* after every step */
 } ql_train_callbacks;
 
+/* What a training builds of its mesh before it creates an engine. Made ahead, on another thread, it saves that time, and the
+ * tables are on the device already. */
+typedef struct ql_train_ready {
+    const ql_engine_class *engine; /* NULL: nothing was made */
+    ql_topology topology;
+    ql_tables tables;
+    ql_loss_shares shares;
+    ql_engine_upload *upload; /* NULL: none */
+} ql_train_ready;
+
 typedef struct ql_train_job {
     const ql_mesh *mesh;
     const ql_options *options;
     const ql_engine_class *engine;
     struct ql_comm *group; /* NULL or of one rank: this one alone */
+    ql_train_ready *ready; /* made for this mesh and these options, or NULL; training empties it */
 } ql_train_job;
+
+/* Tables of a job, and their way to the device (which may fail in silence: training sends them then). Any thread. */
+ql_status ql_train_ready_make(ql_train_ready *ready, const ql_train_job *job);
+void ql_train_ready_send(ql_train_ready *ready, const ql_train_job *job);
+void ql_train_ready_destroy(ql_train_ready *ready); /* also of zeros */
+
+/* What an engine for this job is created with; borrows from both. */
+ql_engine_setup ql_train_setup(const ql_train_ready *ready, const ql_train_job *job);
 
 /* What a training leaves: the field in input coordinates and the networks. */
 typedef struct ql_train_result {
@@ -80,6 +99,7 @@ typedef struct ql_train_result {
     double train_seconds, prepare_seconds, seconds_per_step, cpu_seconds;
     int64_t memory_bytes, memory_predicted; /* of the engine */
     char engine[16];
+    ql_engine_device device; /* where the engine can tell; else name "" */
 } ql_train_result;
 
 /* Collective over job->group. Trains from the beginning or, when `resume` is not NULL, from a snapshot (which must match mesh and options).

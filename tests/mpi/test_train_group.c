@@ -86,7 +86,7 @@ static void another_group_goes_on(void **state)
     const ql_train_callbacks callbacks = {&r, should_stop, NULL, keep_snapshot, progress};
     ASSERT_OK(ql_generate_by_name(&mesh, "bracket", 60));
     small_options(&options);
-    ql_train_job job = {&mesh, &options, &ql_engine_cpu, NULL};
+    ql_train_job job = {&mesh, &options, &ql_engine_cpu, NULL, NULL};
     ASSERT_OK(ql_snapshot_create(&r.kept, QL_FLOAT32));
     if (world->rank == 0) ASSERT_OK(ql_train_mesh(&alone, &job, NULL, NULL));
     job.group = world;
@@ -130,7 +130,7 @@ static void one_failure_for_all(void **state)
     const ql_train_callbacks callbacks = {&r, should_stop, NULL, fail_to_write, progress};
     ASSERT_OK(ql_generate_by_name(&mesh, "icosphere", 80));
     small_options(&options);
-    ql_train_job job = {&mesh, &options, &ql_engine_cpu, world};
+    ql_train_job job = {&mesh, &options, &ql_engine_cpu, world, NULL};
     assert_int_equal(ql_train_mesh(&result, &job, NULL, &callbacks), QL_STATUS_IO); /* of the checkpoint, on rank 0 */
     assert_string_equal(ql_error_text(), "disk is full");
     options.engine.memory_mb = world->rank == world->size - 1 ? 10 : 0;

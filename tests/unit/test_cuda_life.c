@@ -3,6 +3,7 @@
 #include "support/engine_fixture.h"
 
 #include "host_engine.h"
+#include "nccl_comm.h"
 #include "nvml.h"
 
 static const ql_engine_class *const HOST = &ql_engine_cuda_on_host;
@@ -127,6 +128,54 @@ static void memory_gone(void **state)
     close_fixture(&f);
 }
 
+/* By count, no measurement: the operations are the method's; the bytes of a step are bounded, so that no pass over memory
+ * slips in unseen; the graph's length likewise. Prints the table of cuda/README.md. */
+static void traffic(void **state)
+{
+    (void)state;
+    static const struct {
+        ql_precision precision;
+        double kilobytes_per_face; /* at 50,000 faces, all of a step over the faces */
+        int launches_2000;         /* at 2,000 faces */
+    } bounds[] = {
+        {QL_PRECISION_FP32, 0, 0}, {QL_PRECISION_3XTF32, 0, 0}, {QL_PRECISION_TF32, 0, 0}, {QL_PRECISION_BF16, 0, 0}};
+    static const int sizes[] = {2000, 50000};
+    fixture f;
+    open_fixture(&f, "torus", 64, 1);
+    int32_t faces = f.tables.face_count, *pointers = NULL, *kept = f.tables.neighbour_ptr;
+    ASSERT_OK(QL_TAKE(pointers, 50001)); /* a plan reads sizes only */
+    f.tables.neighbour_ptr = pointers;
+    f.options.train.off_points = 15000;
+    print_message("faces  precision  launches   GB     TFLOP\n");
+    for (int p = 0; p < 4; ++p)
+        for (int s = 0; s < 2; ++s) {
+            ql_traffic t[QL_TRAFFIC_MOST], all = {0};
+            int count;
+            f.tables.face_count = sizes[s];
+            f.options.engine.precision = bounds[p].precision;
+            ASSERT_OK(ql_cuda_traffic_of(t, &count, &f.setup, INT64_MAX));
+            for (int r = 0; r < count; ++r) {
+                all.launches += t[r].launches;
+                all.bytes += t[r].bytes;
+                all.flop += t[r].flop;
+            }
+            print_message("%6d %d %5d %7.2f %7.3f  ", sizes[s], (int)bounds[p].precision, (int)all.launches,
+                          all.bytes * 1e-9, all.flop * 1e-12);
+            for (int r = 0; r < count; ++r)
+                print_message(" %s: %d, %.2f GB;", t[r].name, (int)t[r].launches, t[r].bytes * 1e-9);
+            print_message("\n");
+            const double formula = ql_engine_flop_formula(sizes[s], 15000);
+            assert_true(all.flop > formula && all.flop < 1.1 * formula); /* rows are padded */
+            if (sizes[s] == 2000 && bounds[p].launches_2000 > 0) assert_true(all.launches <= bounds[p].launches_2000);
+            if (sizes[s] == 50000 && bounds[p].kilobytes_per_face > 0)
+                assert_true(all.bytes <= bounds[p].kilobytes_per_face * 1e3 * 50000);
+        }
+    f.tables.neighbour_ptr = kept;
+    f.tables.face_count = faces;
+    ql_free(pointers);
+    close_fixture(&f);
+}
+
 static void meter(void **state)
 {
     (void)state;
@@ -160,13 +209,32 @@ static void meter(void **state)
     ql_meter_close(&m);
 }
 
+/* Which groups may use NCCL: the same answer on all ranks, with the reason for the log. */
+static void nccl_or_not(void **state)
+{
+    (void)state;
+    char why[256] = "";
+    ql_nccl_candidate all[3] = {
+        {true, 22803, "a", "0000:01:00.0"}, {true, 22803, "a", "0000:02:00.0"}, {true, 22803, "b", "0000:01:00.0"}};
+    assert_true(ql_nccl_choose(all, 3, why, sizeof why)); /* the same bus on another host is another GPU */
+    assert_true(ql_nccl_choose(all, 1, why, sizeof why));
+    (void)snprintf(all[2].host, sizeof all[2].host, "a");
+    assert_false(ql_nccl_choose(all, 3, why, sizeof why));
+    assert_string_equal(why, "ranks 0 and 2 of the group share GPU 0000:01:00.0 of a");
+    (void)snprintf(all[2].host, sizeof all[2].host, "b");
+    all[1].version = 22000;
+    assert_false(ql_nccl_choose(all, 3, why, sizeof why));
+    assert_string_equal(why, "NCCL 22803 on a, 22000 on a");
+    all[1].available = false;
+    assert_false(ql_nccl_choose(all, 3, why, sizeof why));
+    assert_string_equal(why, "rank 1 of the group (a) has no NCCL");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(meter),
-        cmocka_unit_test(lost_device),
-        cmocka_unit_test(uploaded_ahead),
-        cmocka_unit_test(memory_gone),
+        cmocka_unit_test(meter),       cmocka_unit_test(nccl_or_not),    cmocka_unit_test(traffic),
+        cmocka_unit_test(lost_device), cmocka_unit_test(uploaded_ahead), cmocka_unit_test(memory_gone),
     };
     return ql_test_main(tests);
 }

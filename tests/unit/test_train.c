@@ -62,7 +62,7 @@ static void every_engine_resumes_to_the_same_bytes(void **state)
         if (engines[e]->available() != QL_OK) continue;
         ql_options options;
         small_options(&options);
-        ql_train_job job = {&mesh, &options, engines[e], NULL};
+        ql_train_job job = {&mesh, &options, engines[e], NULL, NULL};
         ql_train_result straight, resumed;
         recorder r = {.stop_at = 3};
         ql_train_callbacks callbacks = {&r, should_stop, NULL, keep_snapshot, progress};
@@ -100,7 +100,7 @@ static void result_is_a_field(void **state)
     small_options(&options);
     options.train.steps = 2;
     ASSERT_OK(ql_generate_by_name(&mesh, "icosphere", 80));
-    ql_train_job job = {&mesh, &options, &ql_engine_ref, NULL};
+    ql_train_job job = {&mesh, &options, &ql_engine_ref, NULL, NULL};
     ASSERT_OK(ql_train_mesh(&result, &job, NULL, NULL));
     assert_int_equal(result.singularity_sum, 8);
     for (int32_t i = 0; i < mesh.face_count; ++i) {
@@ -122,7 +122,7 @@ static void breakdown_names_step_and_term(void **state)
     options.train.steps = 30;
     options.train.learning_rate = 1.0; /* far too large */
     ASSERT_OK(ql_generate_by_name(&mesh, "icosphere", 80));
-    ql_train_job job = {&mesh, &options, &ql_engine_ref, NULL};
+    ql_train_job job = {&mesh, &options, &ql_engine_ref, NULL, NULL};
     assert_int_equal(ql_train_mesh(&result, &job, NULL, NULL), QL_STATUS_NUMERIC);
     assert_non_null(strstr(ql_error_text(), "step "));
     assert_non_null(strstr(ql_error_text(), "train.learning_rate"));
@@ -138,7 +138,7 @@ static void memory_budget_is_kept(void **state)
     small_options(&options);
     options.engine.memory_mb = 10;
     ASSERT_OK(ql_generate_by_name(&mesh, "icosphere", 80));
-    ql_train_job job = {&mesh, &options, &ql_engine_ref, NULL};
+    ql_train_job job = {&mesh, &options, &ql_engine_ref, NULL, NULL};
     assert_int_equal(ql_train_mesh(&result, &job, NULL, NULL), QL_STATUS_NO_MEMORY);
     assert_non_null(strstr(ql_error_text(), "engine.memory_mb"));
     ql_mesh_destroy(&mesh);
@@ -154,7 +154,7 @@ static void unusable_mesh_is_refused(void **state)
     ASSERT_OK(ql_mesh_create(&mesh, "flat", "", 3, 1)); /* three vertices at the origin */
     mesh.faces[1] = 1;
     mesh.faces[2] = 2;
-    ql_train_job job = {&mesh, &options, &ql_engine_ref, NULL};
+    ql_train_job job = {&mesh, &options, &ql_engine_ref, NULL, NULL};
     assert_int_equal(ql_train_mesh(&result, &job, NULL, NULL), QL_STATUS_MESH);
     ql_mesh_destroy(&mesh);
 }
@@ -169,7 +169,7 @@ static void survives_lack_of_memory(void **state)
     options.train.steps = 1;
     options.train.off_points = 8;
     ASSERT_OK(ql_generate_by_name(&mesh, "icosphere", 20));
-    ql_train_job job = {&mesh, &options, &ql_engine_ref, NULL};
+    ql_train_job job = {&mesh, &options, &ql_engine_ref, NULL, NULL};
     int64_t n = 1;
     for (;; ++n) {
         ql_train_result result;

@@ -166,4 +166,5 @@ const ql_engine_class ql_engine_cpu = {
     .flop = cpu_flop,
     .stages = cpu_stages,
     .groups = true,
+    .groups_exact = true,
 };

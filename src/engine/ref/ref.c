@@ -390,4 +390,5 @@ const ql_engine_class ql_engine_ref = {
     .set_state = ref_set_state,
     .flop = ref_flop,
     .groups = true,
+    .groups_exact = true,
 };

@@ -1,0 +1,59 @@
+/* The machine that only counts: launches, bytes to and from device memory, operations of the products. The same sequences
+ * run over it as over a GPU, so a plan's traffic and the length of its graph are known without one. */
+#ifndef QL_CUDA_COUNT_MACHINE_H
+#define QL_CUDA_COUNT_MACHINE_H
+
+#include "portable.h"
+
+class ql_count_machine
+{
+  public:
+    struct tally {
+        const char *name; /* of the range */
+        int64_t launches;
+        double bytes, flop;
+    };
+    enum { MOST = 8 };
+    tally range[MOST] = {};
+    int ranges = 1; /* the first: outside of all */
+
+    void enter(const char *name)
+    {
+        for (now = 1; now < ranges && strcmp(range[now].name, name) != 0;) ++now;
+        if (now == ranges && ranges < MOST) range[ranges++].name = name;
+    }
+    void leave() { now = 0; }
+
+    void zero(void *, size_t bytes) { add(1, static_cast<double>(bytes), 0); }
+    template <class Body> void each(int64_t count, const Body &body)
+    {
+        add(1, static_cast<double>(count) * body.bytes(), 0);
+    }
+    template <class Body> void rows(int64_t count, const Body &body)
+    {
+        add(1, static_cast<double>(count) * body.bytes(), 0);
+    }
+
+    /* Three passes over C in SPLIT: written, read and written twice. */
+    void gemm(const ql_gemm &g)
+    {
+        const double m = g.m, n = g.n, k = g.k, batch = g.batch;
+        const bool split = g.a.kind == QL_OPERAND_SPLIT;
+        const double a = m * k * (split ? 12 : g.a.size()), b = n * k * (split ? 12 : g.b.size());
+        const double c = m * n * (split ? 20 : 4), addend = g.addend != nullptr ? 4 * m * n : 0;
+        add(split ? 3 : 1, batch * (a + b + c + addend), 2 * batch * m * n * k);
+    }
+
+    static void give_host(float *) {} /* a group is not counted */
+
+  private:
+    int now = 0;
+    void add(int64_t launches, double bytes, double flop)
+    {
+        range[now].launches += launches;
+        range[now].bytes += bytes;
+        range[now].flop += flop;
+    }
+};
+
+#endif

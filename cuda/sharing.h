@@ -1,0 +1,152 @@
+/* One mesh over the ranks of a group (method, section 5): each rank computes a range of the faces and of the off-surface
+ * points; angles are gathered before the loss, the gradient is summed in two buckets, that of the angle network while the
+ * off-surface points are computed.
+ *
+ * Between devices by a communicator whose arrays lie there (NCCL, nccl_comm.h), or through pinned host memory by the group's own
+ * (engine/reduce.h: the same bytes for the same ranks). Loss terms and votes always go through the host: 60 bytes. */
+#ifndef QL_CUDA_SHARING_H
+#define QL_CUDA_SHARING_H
+
+#include "network.h"
+
+#include <initializer_list>
+
+extern "C" {
+#include "engine/reduce.h"
+}
+
+enum { QL_BUCKET_SDF, QL_BUCKET_ANGLE, QL_BUCKETS };
+
+template <class Machine> class ql_sharing
+{
+  public:
+    ~ql_sharing() { close(); }
+    bool together() const { return group != nullptr; }
+
+    /* Collective; `with` NULL or of one rank: alone, and nothing is done. */
+    ql_status open(Machine &m, ql_comm *with, const ql_plan &its_plan)
+    {
+        if (with == nullptr || with->size == 1) return QL_OK;
+        static const int64_t border[] = {0, QL_SDF_PARAMETER_COUNT + QL_GAP, QL_PADDED_COUNT};
+        const ql_reduce_setup setup = {with, QL_NUMBER_FLOAT32, 0, 1, border, QL_BUCKETS};
+        plan = its_plan;
+        ql_status status = ql_reduce_create(&reduce, &setup);
+        if (status == QL_OK) status = m.take_host(&host_theta, plan.faces);
+        if (status == QL_OK) status = m.take_host(&host_gradient, QL_PADDED_COUNT);
+        if (status == QL_OK) {
+            ql_arena measuring = ql_arena_measuring();
+            (void)ql_reduce_take(&reduce, &measuring);
+            status = ql_arena_create(&buffers, measuring.used);
+        }
+        if (status == QL_OK && !ql_reduce_take(&reduce, &buffers))
+            status = QL_FAIL(INTERNAL, "buffers of a group too small");
+        QL_TRY(ql_comm_agree(with, status));
+        QL_TRY(m.connect(&direct, with));
+        group = with;
+        return QL_OK;
+    }
+
+    void close()
+    {
+        if (direct != nullptr) ql_comm_destroy(direct);
+        direct = group = nullptr;
+        ql_reduce_destroy(&reduce);
+        ql_arena_destroy(&buffers);
+        Machine::give_host(host_theta);
+        Machine::give_host(host_gradient);
+        host_theta = host_gradient = nullptr;
+    }
+
+    /* Collective: the worst of all ranks' statuses and devices. */
+    ql_status agree(Machine &m, ql_status status)
+    {
+        return ql_comm_agree(group, status != QL_OK ? status : m.status());
+    }
+
+    /* Collective: the angles of all faces. */
+    ql_status angles(Machine &m, float *theta)
+    {
+        const int64_t faces = plan.faces;
+        if (direct == nullptr)
+            m.download(host_theta + plan.first, theta + plan.first, static_cast<size_t>(plan.own) * sizeof(float));
+        for (int rank = 0; rank <= reduce.ranks; ++rank) reduce.border[rank] = ql_reduce_begin_of(&reduce, rank, faces);
+        if (direct != nullptr) return gather_directly(theta);
+        QL_TRY(ql_reduce_gather(&reduce, host_theta, 1, QL_NUMBER_FLOAT32));
+        m.upload(theta, host_theta, static_cast<size_t>(faces) * sizeof(float));
+        return QL_OK;
+    }
+
+    /* Collective. The angle bucket is ready on the device; `meanwhile` launches what computes the other one. */
+    template <class Launch> ql_status sum(Machine &m, float *gradient, const Launch &meanwhile)
+    {
+        if (direct != nullptr) return sum_directly(gradient, meanwhile);
+        fetch(m, QL_BUCKET_ANGLE, gradient);
+        meanwhile();
+        QL_TRY(reduce_on_host(m, QL_BUCKET_ANGLE, gradient));
+        fetch(m, QL_BUCKET_SDF, gradient);
+        return reduce_on_host(m, QL_BUCKET_SDF, gradient);
+    }
+
+    /* Collective: own terms become those of the mesh, the vote the largest. */
+    ql_status terms(double values[QL_LOSS_COUNT], int *vote)
+    {
+        double own[1][QL_LOSS_COUNT];
+        memcpy(own[0], values, sizeof own[0]);
+        QL_TRY(ql_reduce_terms_begin(&reduce, own, *vote));
+        return ql_reduce_terms_finish(&reduce, values, vote);
+    }
+
+  private:
+    ql_comm *group = nullptr;  /* borrowed; nullptr: alone */
+    ql_comm *direct = nullptr; /* between devices; nullptr: through the host */
+    ql_plan plan = {};
+    ql_reduce reduce = {};
+    ql_arena buffers = {};
+    float *host_theta = nullptr, *host_gradient = nullptr; /* pinned */
+
+    void fetch(Machine &m, int bucket, const float *gradient)
+    {
+        const ql_reduce_bucket &b = reduce.bucket[bucket];
+        m.download(host_gradient + b.begin, gradient + b.begin, static_cast<size_t>(b.end - b.begin) * sizeof(float));
+    }
+
+    ql_status reduce_on_host(Machine &m, int bucket, float *gradient)
+    {
+        const ql_reduce_bucket &b = reduce.bucket[bucket];
+        const void *arrays[] = {host_gradient};
+        ql_reduce_fill(&reduce, bucket, arrays, nullptr, b.begin, b.end);
+        QL_TRY(ql_reduce_begin(&reduce, bucket));
+        QL_TRY(ql_reduce_turn(&reduce, bucket, host_gradient));
+        QL_TRY(ql_reduce_finish(&reduce, bucket));
+        m.upload(gradient + b.begin, host_gradient + b.begin, static_cast<size_t>(b.end - b.begin) * sizeof(float));
+        return QL_OK; /* the machine keeps its error until all agree */
+    }
+
+    ql_status gather_directly(float *theta)
+    {
+        ql_request request = {};
+        int *count = reduce.gather_table, *at = count + reduce.ranks;
+        for (int rank = 0; rank < reduce.ranks; ++rank) {
+            at[rank] = static_cast<int>(reduce.border[rank]);
+            count[rank] = static_cast<int>(reduce.border[rank + 1]) - at[rank];
+        }
+        const ql_parts parts = {count, at};
+        QL_TRY(direct->kind->gather_begin(direct, theta, &parts, QL_NUMBER_FLOAT32, &request));
+        return direct->kind->wait(direct, &request);
+    }
+
+    template <class Launch> ql_status sum_directly(float *gradient, const Launch &meanwhile)
+    {
+        ql_request request[QL_BUCKETS] = {};
+        for (int bucket : {QL_BUCKET_ANGLE, QL_BUCKET_SDF}) {
+            const ql_reduce_bucket &b = reduce.bucket[bucket];
+            if (bucket == QL_BUCKET_SDF) meanwhile();
+            QL_TRY(direct->kind->sum_begin(direct, gradient + b.begin, static_cast<int>(b.end - b.begin),
+                                           QL_NUMBER_FLOAT32, &request[bucket]));
+        }
+        for (ql_request &one : request) QL_TRY(direct->kind->wait(direct, &one));
+        return QL_OK;
+    }
+};
+
+#endif
