@@ -2,11 +2,21 @@
 #include "network.h"
 
 #include <climits>
+#include <cstdlib>
 #include <initializer_list>
 
 /* ---- plan ---- */
 
-static const int SDF_ROWS = 16384; /* of a chunk, where memory allows */
+/* Points of a chunk of the SDF, where memory allows. Large chunks launch less, small ones stay in the cache between launches:
+ * QL_CUDA_SDF_ROWS is for measuring that. */
+static const int SDF_ROWS = 16384;
+
+static int wanted_sdf_rows()
+{
+    const char *text = getenv("QL_CUDA_SDF_ROWS");
+    const long rows = text != nullptr ? strtol(text, nullptr, 10) : 0;
+    return rows >= 64 && rows <= 65536 ? static_cast<int>(rows) : SDF_ROWS;
+}
 
 static int round_up(int64_t n, int unit) { return static_cast<int>((n + unit - 1) / unit * unit); }
 
@@ -71,7 +81,7 @@ static ql_status set_out(ql_plan *plan, const ql_engine_setup *setup, ql_share s
 static bool find_cut(ql_plan *plan, const ql_engine_setup *setup, int ranks, int64_t budget)
 {
     static const int angle_chunks[] = {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128, 256};
-    static const int sdf_rows[] = {SDF_ROWS, 4096, 1024};
+    const int sdf_rows[] = {wanted_sdf_rows(), 4096, 1024};
     const ql_engine_memory mode = setup->engine->memory;
     const int most = pieces(plan->faces, ranks), most_off = pieces(plan->off_points, ranks);
     for (int rows : sdf_rows)
@@ -117,7 +127,7 @@ void ql_plan_describe(const ql_plan *plan, char *text, size_t size)
 {
     const double gigabytes = static_cast<double>(plan->bytes) / 1e9;
     char chunks[64] = "";
-    if (plan->sdf_rows < SDF_ROWS)
+    if (plan->sdf_rows < wanted_sdf_rows())
         (void)snprintf(chunks, sizeof chunks, ", at most %d points at a time", plan->sdf_rows);
     if (plan->angle_chunks == 1)
         (void)snprintf(text, size, "keeps activations%s, %.2f GB", chunks, gigabytes);

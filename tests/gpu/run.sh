@@ -137,6 +137,18 @@ if [ $engine = cuda ]; then
     done
 fi
 
+# How large a chunk of the SDF pays: launches against cache.
+if [ $engine = cuda ]; then
+    for rows in 4096 2048; do
+        export QL_CUDA_SDF_ROWS=$rows
+        say "  chunks of $rows points:"
+        echo "{\"note\": \"the next two: QL_CUDA_SDF_ROWS=$rows\"}" >>"$bench_file"
+        bench 50000 20 tf32
+        bench 50000 20 fp32
+    done
+    unset QL_CUDA_SDF_ROWS
+fi
+
 # Eight small meshes at once: as processes, which take turns on the GPU unless an MPS server runs.
 if [ $engine = cuda ]; then
     for k in 1 2 3 4 5 6 7 8; do
