@@ -2,7 +2,7 @@
 # Everything that needs a GPU, in one command, at most 8 minutes, no network: tests of engine cuda, compute-sanitizer on
 # small cases, benchmarks in every precision, the PyTorch cross-check on the same GPU where PyTorch is.
 #   sh run.sh [FOLDER [RESULTS]]
-# FOLDER: what tests/gpu/pack.sh made; default: the folder of this script when bundle.tar.gz lies there, else
+# FOLDER: what tests/gpu/pack.sh made; default: the folder of this script when bundle.tar.xz lies there, else
 # build/gpu-bundle/gpu of the checkout (packed first where it is missing and cmake is there).
 # RESULTS: folder for four files (default $OUT, else analysis/results, else .), written as the run goes on: gpu.csv (what the
 # machine is), gpu-bench.jsonl (one object per benchmark), gpu-summary.txt (what this script prints), gpu-log.txt (all output).
@@ -10,7 +10,7 @@
 # QL_GPU_DRY_RUN=1 goes on without a GPU, with engine cpu in its place, 3 steps each: a test of this script.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
-if [ -f "$here/bundle.tar.gz" ]; then
+if [ -f "$here/bundle.tar.xz" ]; then
     folder=${1:-$here}
     crosscheck=$here/neurcross.py
     analysis=.
@@ -40,12 +40,17 @@ finish() { # EXIT_CODE
     exit "$1"
 }
 
-if [ ! -f "$folder/bundle.tar.gz" ]; then
+if [ ! -f "$folder/bundle.tar.xz" ]; then
     sh tests/gpu/pack.sh "$(dirname "$folder")" >>"$log" 2>&1 || { tail -n 20 "$log"; failed=1; finish 1; }
 fi
 place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
-tar -C "$place" -xzf "$folder/bundle.tar.gz" || { failed=1; finish 1; }
+tar -C "$place" -xJf "$folder/bundle.tar.xz" 2>>"$log" ||
+    python3 -c 'import sys, tarfile; tarfile.open(sys.argv[1]).extractall(sys.argv[2])' "$folder/bundle.tar.xz" "$place" || {
+    say "FAILED:  bundle.tar.xz cannot be unpacked here (neither xz nor Python's lzma)"
+    failed=1
+    finish 1
+}
 bin=$place/bundle/bin
 if [ -d "$folder/golden" ]; then
     QL_SHARED=$(cd "$folder" && pwd)
