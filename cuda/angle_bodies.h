@@ -364,7 +364,7 @@ struct ql_head_backward {
     ql_column_sums sums;
     int column, count;
 
-    double bytes() const { return sums.slice_rows * (QL_HEAD * (4.0 + out.size()) + 4) + 8 * QL_HEAD; }
+    double bytes() const { return sums.slice_rows * (QL_HEAD * (4.0 + out.size()) + 4) + 8.0 * static_cast<int>(QL_HEAD); }
 
     template <class Team> QL_BODY void operator()(int64_t slice, const Team &team) const
     {
