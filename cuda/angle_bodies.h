@@ -326,7 +326,7 @@ struct ql_add {
 
 /* ---- head: theta = 2 pi (w . gelu(hidden + b) + b1), 32 hidden units ---- */
 
-enum { QL_HEAD = 32 };
+static constexpr int QL_HEAD = 32;
 
 struct ql_head {
     const float *hidden;                      /* rows x 32, without bias */
@@ -364,7 +364,7 @@ struct ql_head_backward {
     ql_column_sums sums;
     int column, count;
 
-    double bytes() const { return sums.slice_rows * (QL_HEAD * (4.0 + out.size()) + 4) + 8.0 * static_cast<int>(QL_HEAD); }
+    double bytes() const { return sums.slice_rows * (QL_HEAD * (4.0 + out.size()) + 4) + 8.0 * QL_HEAD; }
 
     template <class Team> QL_BODY void operator()(int64_t slice, const Team &team) const
     {
