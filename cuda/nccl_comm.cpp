@@ -166,6 +166,13 @@ static ql_status group_of(ql_comm *comm, const int *members, int count, int tag,
     return of(comm)->group->kind->group(of(comm)->group, members, count, tag, group);
 }
 
+static ql_status node_memory(ql_comm *comm, size_t bytes, void **memory)
+{
+    return of(comm)->group->kind->node_memory(of(comm)->group, bytes, memory);
+}
+
+static ql_status node_meet(ql_comm *comm) { return of(comm)->group->kind->node_meet(of(comm)->group); }
+
 static ql_status fetch_add(ql_comm *comm, int64_t add, int64_t *before)
 {
     return of(comm)->group->kind->fetch_add(of(comm)->group, add, before);
@@ -193,8 +200,9 @@ static void destroy(ql_comm *comm)
     ql_free(c);
 }
 
-static const ql_comm_class nccl_class = {"nccl", barrier, broadcast, allgather, sum_begin, gather_begin, exchange_begin,
-                                         test,   wait,    group_of,  fetch_add, post,      poll,         destroy};
+static const ql_comm_class nccl_class = {"nccl",         barrier, broadcast, allgather, sum_begin,   gather_begin,
+                                         exchange_begin, test,    wait,      group_of,  node_memory, node_meet,
+                                         fetch_add,      post,    poll,      destroy};
 
 static ql_status connect(nccl_comm *c)
 {
