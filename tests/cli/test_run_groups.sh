@@ -38,7 +38,7 @@ finish
 on 2 run in/block.ply -o broken $LONG
 expect_code 0
 expect_same whole broken
-expect "went on in the middle" grep -q '"event": *"mesh_start".*"step": *[1-9]' broken/events/0.jsonl
+expect "went on in the middle" grep -q '"event": *"mesh_start".*"step": *[1-9]' broken/events/0.jsonl broken/events/1.jsonl broken/events/2.jsonl
 quadloom verify broken
 expect_code 0
 
