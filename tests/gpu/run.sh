@@ -104,6 +104,11 @@ check() {
     esac
 }
 
+# figures FILE: what a benchmark's JSON has of these, on a line
+figures() {
+    tr ',{}' '[\n*]' <"$1" | sed -n 's/^ *"\(s_per_step\|s_per_step_min\|gflops\|checksum\)": *\(.*\)$/\1 \2 /p' | tr '\n' ' '
+}
+
 # bench FACES STEPS PRECISION
 bench() {
     steps=$2
@@ -114,7 +119,7 @@ bench() {
     out=$place/bench-$1-$3.out
     [ -s "$out" ] || return 0
     tr -d '\n' <"$out" >>"$bench_file" && echo >>"$bench_file"
-    say "    $(sed -n 's/^ *"\(s_per_step\|s_per_step_min\|gflops\|checksum\)": *\([^,]*\),*$/\1 \2 /p' "$out" | tr '\n' ' ')"
+    say "    $(figures "$out")"
 }
 
 check engine 170 "$bin/test_gpu_engine"
@@ -162,7 +167,7 @@ if [ $engine = cuda ]; then
     done
     wait
     for k in 1 2 3 4 5 6 7 8; do
-        say "    eight at once: $(grep -h '"s_per_step"' "$place/together-$k.out")"
+        say "    eight at once: $(figures "$place/together-$k.out")"
     done
 fi
 
