@@ -4,7 +4,9 @@
  * arrays are summed as a fixed tree (engine/reduce.h). With train.deterministic the number of shards depends on the mesh
  * alone, so the bytes of a result depend neither on the number of threads nor on that of the ranks that share the mesh;
  * without it there are as many shards as threads. In either case the same run gives the same bytes again.
- * A shard is worked through in chunks that stay in cache. All memory comes from one arena.
+ * A shard is worked through in chunks that stay in cache. The off-surface points of a shard are cut once more into parts,
+ * each with the SDF network's part of a gradient: small pieces that even out the threads at the end of a step, since
+ * cores are seldom equally fast. All memory comes from one arena.
  */
 #ifndef QL_ENGINE_CPU_CPU_H
 #define QL_ENGINE_CPU_CPU_H
@@ -23,9 +25,11 @@ enum {
     QL_CPU_SHARDS_LEAST = 8,
     QL_CPU_SHARDS_MOST = 64,      /* powers of two, so that groups of such sizes send one array per rank */
     QL_CPU_FACES_PER_SHARD = 500, /* more shards only where a shard's work outweighs the sum of its gradient */
+    QL_CPU_OFF_PARTS = 32,        /* off-surface points of all shards are worked through in about so many parts */
+    QL_CPU_ROWS_UNIT = 12,        /* of the chunks: whole register tiles of every instruction set */
     QL_CPU_ANGLE_ROWS = 96,       /* rows of a chunk at most: angle network, surface and off-surface points */
     QL_CPU_SURFACE_ROWS = 24,
-    QL_CPU_OFF_ROWS = 48
+    QL_CPU_OFF_ROWS = 36
 };
 
 typedef enum ql_cpu_stage {
@@ -54,7 +58,7 @@ typedef struct ql_cpu_member {
 typedef struct ql_cpu_split { /* n elements over shards and chunks */
     int64_t count;
     int32_t shards, first, chunks; /* shards in all, the first that is ours, chunks per shard */
-    int32_t rows;                  /* of the largest chunk */
+    int32_t rows;                  /* of a chunk; the last of a shard has fewer */
 } ql_cpu_split;
 
 typedef struct ql_cpu {
@@ -73,6 +77,9 @@ typedef struct ql_cpu {
     ql_reduce reduce;
     float **shard_gradient; /* of our shards, at least one; [0] is the gradient of the step in the end */
     double (*shard_terms)[QL_LOSS_COUNT];
+    int32_t off_parts;    /* of each shard */
+    float **off_gradient; /* of each part of each of our shards: QL_SDF_PARAMETER_COUNT */
+    double (*off_terms)[QL_LOSS_COUNT];
     ql_status status; /* of what went on between the ranks, and its error's text */
     char status_text[512];
     float *points, *normals, *u, *v; /* F x 3 */
@@ -104,8 +111,9 @@ void ql_cpu_release(ql_cpu *cpu); /* NULL-safe */
 static inline int64_t ql_cpu_begin(const ql_cpu_split *split, int32_t shard, int32_t chunk)
 {
     const int64_t s = split->first + shard;
-    int64_t begin = split->count * s / split->shards, end = split->count * (s + 1) / split->shards;
-    return begin + (end - begin) * chunk / split->chunks;
+    const int64_t begin = split->count * s / split->shards, end = split->count * (s + 1) / split->shards;
+    const int64_t at = begin + (int64_t)split->rows * chunk;
+    return at < end && chunk < split->chunks ? at : end;
 }
 
 /* cpu_step.c */

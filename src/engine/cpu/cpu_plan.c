@@ -12,7 +12,8 @@ static ql_cpu_split split_of(const ql_cpu *cpu, int64_t count, int32_t most_rows
     int64_t most = (count + split.shards - 1) / split.shards;
     split.chunks = (int32_t)((most + most_rows - 1) / most_rows);
     if (split.chunks < 1) split.chunks = 1;
-    split.rows = (int32_t)((most + split.chunks - 1) / split.chunks) + 1;
+    split.rows = (int32_t)((most + split.chunks - 1) / split.chunks + QL_CPU_ROWS_UNIT - 1) / QL_CPU_ROWS_UNIT *
+                 QL_CPU_ROWS_UNIT;
     return split;
 }
 
@@ -40,6 +41,7 @@ static ql_status split_work(ql_cpu *cpu)
     cpu->angle_split = split_of(cpu, faces, QL_CPU_ANGLE_ROWS);
     cpu->surface_split = split_of(cpu, faces, QL_CPU_SURFACE_ROWS);
     cpu->off_split = split_of(cpu, setup->train->off_points, QL_CPU_OFF_ROWS);
+    cpu->off_parts = QL_CPU_OFF_PARTS / cpu->reduce.shards > 1 ? QL_CPU_OFF_PARTS / cpu->reduce.shards : 1;
     return QL_OK;
 }
 
@@ -206,8 +208,8 @@ static void take_members(ql_cpu *cpu, ql_arena *arena, bool *complete)
 {
     for (int m = 0; m < cpu->members; ++m) {
         ql_cpu_member *member = &cpu->member[m];
-        take_sdf_work(&member->surface, QL_CPU_SURFACE_ROWS + 1, true, arena, complete);
-        take_sdf_work(&member->off, QL_CPU_OFF_ROWS + 1, false, arena, complete);
+        take_sdf_work(&member->surface, QL_CPU_SURFACE_ROWS, true, arena, complete);
+        take_sdf_work(&member->off, QL_CPU_OFF_ROWS, false, arena, complete);
         take_angle_work(&member->angle, cpu->angle_split.rows, arena, complete);
         if (!cpu->keep) member->record = take(arena, 1, record_size(cpu), complete);
     }
@@ -222,6 +224,8 @@ bool ql_cpu_take(ql_cpu *cpu, ql_arena *arena)
     cpu->moment2 = take(arena, 1, QL_PARAMETER_COUNT, &complete);
     for (size_t s = 0; s == 0 || s < shards; ++s)
         cpu->shard_gradient[s] = take(arena, 1, QL_PARAMETER_COUNT, &complete);
+    for (size_t p = 0; p < shards * (size_t)cpu->off_parts; ++p)
+        cpu->off_gradient[p] = take(arena, 1, QL_SDF_PARAMETER_COUNT, &complete);
     complete &= ql_reduce_take(&cpu->reduce, arena);
     float **vectors[] = {&cpu->points, &cpu->normals, &cpu->u, &cpu->v};
     for (int k = 0; k < 4; ++k) *vectors[k] = take(arena, faces, 3, &complete);
@@ -293,6 +297,8 @@ ql_status ql_cpu_plan(ql_cpu *cpu, const ql_engine_setup *setup, size_t *bytes)
     QL_TRY(QL_TAKE(cpu->member, cpu->members));
     QL_TRY(QL_TAKE(cpu->shard_gradient, cpu->reduce.count + 1));
     QL_TRY(QL_TAKE(cpu->shard_terms, cpu->reduce.count));
+    QL_TRY(QL_TAKE(cpu->off_gradient, cpu->reduce.count * cpu->off_parts));
+    QL_TRY(QL_TAKE(cpu->off_terms, cpu->reduce.count * cpu->off_parts));
     return choose_memory(cpu, bytes);
 }
 
@@ -305,5 +311,7 @@ void ql_cpu_release(ql_cpu *cpu)
     ql_free(cpu->member);
     ql_free(cpu->shard_gradient);
     ql_free(cpu->shard_terms);
+    ql_free(cpu->off_gradient);
+    ql_free(cpu->off_terms);
     ql_free(cpu);
 }

@@ -1,9 +1,9 @@
 /* One step of engine cpu (see cpu.h and the order in engine.h):
  *
- *     pack | angle network forward | per shard: surface points, smoothness, angle network backward, off-surface points | sum
+ *     pack | angle network forward | per shard: surface points, smoothness, angle network backward; off-surface points | sum
  *
- * with a barrier at each bar. Forward has no sums over faces, so its chunks go to whoever is free; shards do as well, since
- * a shard's sums are its own.
+ * with a barrier at each bar. Forward has no sums over faces, so its chunks go to whoever is free; shards and parts of their
+ * off-surface points do as well, since their sums are their own. The small pieces come last.
  *
  * In a group member 0 talks to the other ranks: the angles of all faces are gathered after the forward pass; the angle
  * network's gradient, nearly all of it, travels while the off-surface points are computed, the SDF network's at the end.
@@ -192,18 +192,24 @@ static void surface_shard(ql_cpu *cpu, ql_cpu_member *self, int shard)
     lap(self, QL_CPU_SURFACE);
 }
 
-static void off_shard(ql_cpu *cpu, ql_cpu_member *self, int shard)
+/* Part k of all those of our shards. */
+static void off_part(ql_cpu *cpu, ql_cpu_member *self, int k)
 {
     ql_sdf_work *work = &self->off;
-    float *gradient = cpu->shard_gradient[shard];
-    for (int chunk = 0; chunk < cpu->off_split.chunks; ++chunk) {
+    float *gradient = cpu->off_gradient[k];
+    const int shard = k / cpu->off_parts, part = k % cpu->off_parts;
+    const int begin_chunk = cpu->off_split.chunks * part / cpu->off_parts,
+              end_chunk = cpu->off_split.chunks * (part + 1) / cpu->off_parts;
+    memset(gradient, 0, QL_SDF_PARAMETER_COUNT * sizeof *gradient);
+    memset(cpu->off_terms[k], 0, sizeof cpu->off_terms[k]);
+    for (int chunk = begin_chunk; chunk < end_chunk; ++chunk) {
         if (self == cpu->member) note(cpu, ql_reduce_poke(&cpu->reduce, ANGLE));
         const int64_t begin = ql_cpu_begin(&cpu->off_split, shard, chunk);
         work->rows = (int32_t)(ql_cpu_begin(&cpu->off_split, shard, chunk + 1) - begin);
         if (work->rows == 0) continue;
         for (int32_t p = 0; p < work->rows; ++p) draw_off_point(cpu, begin + p, work->point + 3 * p);
         cpu->isa->sdf_forward(&cpu->sdf, work);
-        off_losses(cpu, work, cpu->shard_terms[shard]);
+        off_losses(cpu, work, cpu->off_terms[k]);
         cpu->isa->sdf_backward(&cpu->sdf, work, gradient);
         for (int32_t p = 0; p < work->rows; ++p)
             gradient[cpu->layout->sdf[QL_SDF_HIDDEN].bias] += work->value_adjoint[p];
@@ -239,26 +245,31 @@ static void smooth_shard(ql_cpu *cpu, ql_cpu_member *self, int shard)
     lap(self, QL_CPU_SMOOTH);
 }
 
-static float *record_of(const ql_cpu *cpu, const ql_cpu_member *self, int shard, int chunk)
+/* Record of a chunk when all are kept; `k` counts them over our shards. */
+static float *kept_record(const ql_cpu *cpu, int k)
 {
-    const size_t size = (size_t)cpu->slots.record_floats * (size_t)cpu->angle_split.rows;
-    return cpu->keep ? cpu->records + size * (size_t)(shard * cpu->angle_split.chunks + chunk) : self->record;
+    return cpu->records + (size_t)cpu->slots.record_floats * (size_t)cpu->angle_split.rows * (size_t)k;
 }
 
-static void angle_forward_chunk(ql_cpu *cpu, ql_cpu_member *self, int shard, int chunk)
+static float *record_of(const ql_cpu *cpu, const ql_cpu_member *self, int shard, int chunk)
+{
+    return cpu->keep ? kept_record(cpu, shard * cpu->angle_split.chunks + chunk) : self->record;
+}
+
+static void angle_forward_chunk(ql_cpu *cpu, ql_cpu_member *self, int shard, int chunk, float *record)
 {
     const int64_t begin = ql_cpu_begin(&cpu->angle_split, shard, chunk);
     const int32_t rows = (int32_t)(ql_cpu_begin(&cpu->angle_split, shard, chunk + 1) - begin);
     if (rows == 0) return;
-    cpu->isa->angle_forward(&cpu->angle, &cpu->slots, &self->angle, record_of(cpu, self, shard, chunk),
-                            cpu->input + begin * QL_INPUT_LD, rows, cpu->theta + begin);
+    cpu->isa->angle_forward(&cpu->angle, &cpu->slots, &self->angle, record, cpu->input + begin * QL_INPUT_LD, rows,
+                            cpu->theta + begin);
 }
 
 static void angle_forward(ql_cpu *cpu, ql_cpu_member *self)
 {
     const int chunks = cpu->angle_split.chunks;
     for (int k; (k = next_piece(cpu, cpu->reduce.count * chunks)) >= 0;)
-        angle_forward_chunk(cpu, self, k / chunks, k % chunks);
+        angle_forward_chunk(cpu, self, k / chunks, k % chunks, record_of(cpu, self, k / chunks, k % chunks));
     lap(self, QL_CPU_ANGLE_FORWARD);
 }
 
@@ -269,7 +280,7 @@ static void angle_backward_shard(ql_cpu *cpu, ql_cpu_member *self, int shard)
         const int32_t rows = (int32_t)(ql_cpu_begin(&cpu->angle_split, shard, chunk + 1) - begin);
         if (rows == 0) continue;
         const double flop = self->angle.flop;
-        if (!cpu->keep) angle_forward_chunk(cpu, self, shard, chunk);
+        if (!cpu->keep) angle_forward_chunk(cpu, self, shard, chunk, self->record);
         self->angle.flop = flop; /* what is computed twice counts once */
         cpu->isa->angle_backward(&cpu->angle, &cpu->slots, &self->angle, record_of(cpu, self, shard, chunk),
                                  cpu->input + begin * QL_INPUT_LD, rows, cpu->theta_adjoint + begin,
@@ -292,10 +303,12 @@ static void face_work(ql_cpu *cpu, ql_cpu_member *self, int shard)
 
 static void work_alone(ql_cpu *cpu, ql_cpu_member *self)
 {
-    for (int shard; (shard = next_piece(cpu, cpu->reduce.count)) >= 0;) {
-        face_work(cpu, self, shard);
-        off_shard(cpu, self, shard);
-    }
+    const int shards = cpu->reduce.count;
+    for (int k; (k = next_piece(cpu, shards * (1 + cpu->off_parts))) >= 0;)
+        if (k < shards)
+            face_work(cpu, self, k);
+        else
+            off_part(cpu, self, k - shards);
 }
 
 /* Member's part of the flat array, the same for every step. */
@@ -309,20 +322,33 @@ static int64_t part_end(const ql_cpu *cpu, int member)
     return member + 1 == cpu->members ? QL_PARAMETER_COUNT : part_begin(cpu, member + 1);
 }
 
-/* Member's part of the sum over our shards. */
+/* Member's part of the sum over our shards, their off-surface points included. */
 static void sum_bucket(ql_cpu *cpu, int member, int bucket)
 {
-    const int64_t begin = cpu->reduce.bucket[bucket].begin, count = cpu->reduce.bucket[bucket].end - begin;
-    ql_reduce_fill(&cpu->reduce, bucket, (const void *const *)cpu->shard_gradient, cpu->shard_gradient[0],
-                   begin + count * member / cpu->members / 64 * 64,
-                   member + 1 == cpu->members ? begin + count : begin + count * (member + 1) / cpu->members / 64 * 64);
+    const int64_t first = cpu->reduce.bucket[bucket].begin, count = cpu->reduce.bucket[bucket].end - first;
+    const int64_t begin = first + count * member / cpu->members / 64 * 64,
+                  end = member + 1 == cpu->members ? first + count
+                                                   : first + count * (member + 1) / cpu->members / 64 * 64;
+    for (int shard = 0; bucket == SDF && shard < cpu->reduce.count; ++shard)
+        cpu->isa->sum_arrays(cpu->shard_gradient[shard],
+                             (const float *const *)(cpu->off_gradient + (ptrdiff_t)shard * cpu->off_parts),
+                             cpu->off_parts, begin, end);
+    ql_reduce_fill(&cpu->reduce, bucket, (const void *const *)cpu->shard_gradient, cpu->shard_gradient[0], begin, end);
     lap(&cpu->member[member], QL_CPU_SUM);
+}
+
+static void add_off_terms(ql_cpu *cpu)
+{
+    for (int k = 0; k < cpu->reduce.count * cpu->off_parts; ++k)
+        for (int term = 0; term < QL_LOSS_COUNT; ++term)
+            cpu->shard_terms[k / cpu->off_parts][term] += cpu->off_terms[k][term];
 }
 
 /* The last part of a step in a group; the order is the same on all ranks. */
 static ql_status end_together(ql_cpu *cpu)
 {
     ql_reduce *reduce = &cpu->reduce;
+    add_off_terms(cpu);
     QL_TRY(ql_reduce_begin(reduce, SDF));
     QL_TRY(ql_reduce_terms_begin(reduce, (const double(*)[QL_LOSS_COUNT])cpu->shard_terms, cpu->base.vote));
     QL_TRY(ql_reduce_turn(reduce, ANGLE, cpu->shard_gradient[0]));
@@ -339,7 +365,7 @@ static void work_together(ql_cpu *cpu, ql_cpu_member *self, int member)
     meet(cpu, member);
     if (member == 0) note(cpu, ql_reduce_begin(&cpu->reduce, ANGLE));
     lap(self, QL_CPU_SHARE);
-    for (int shard; (shard = next_piece(cpu, cpu->reduce.count)) >= 0;) off_shard(cpu, self, shard);
+    for (int k; (k = next_piece(cpu, cpu->reduce.count * cpu->off_parts)) >= 0;) off_part(cpu, self, k);
 }
 
 static ql_status gather_theta(ql_cpu *cpu)
@@ -384,8 +410,10 @@ static void evaluate_member(void *context, int member)
 static ql_status sum_terms(ql_cpu *cpu, double terms[QL_LOSS_COUNT])
 {
     const double faces = (double)cpu->surface_split.count, off = (double)cpu->off_split.count;
-    if (cpu->reduce.group == NULL)
+    if (cpu->reduce.group == NULL) {
+        add_off_terms(cpu);
         QL_TRY(ql_reduce_terms_begin(&cpu->reduce, (const double(*)[QL_LOSS_COUNT])cpu->shard_terms, cpu->base.vote));
+    }
     QL_TRY(ql_reduce_terms_finish(&cpu->reduce, terms, &cpu->base.vote));
     terms[QL_LOSS_SDF] /= faces;
     terms[QL_LOSS_NORMAL] /= faces;
@@ -460,10 +488,17 @@ double ql_cpu_apply(ql_cpu *cpu, int64_t step)
 static void theta_member(void *context, int member)
 {
     ql_cpu *cpu = context;
-    begin_laps(&cpu->member[member]);
+    ql_cpu_member *self = &cpu->member[member];
+    const int chunks = cpu->angle_split.chunks, pieces = cpu->reduce.count * chunks;
+    begin_laps(self);
     pack(cpu, member);
-    angle_forward(cpu, &cpu->member[member]);
-    end_laps(&cpu->member[member]);
+    for (int k; (k = next_piece(cpu, pieces)) >= 0;) {
+        /* nothing is read later: one record for all chunks of a member stays in cache, and most are never touched */
+        float *record = !cpu->keep ? self->record : kept_record(cpu, cpu->members <= pieces ? member : k);
+        angle_forward_chunk(cpu, self, k / chunks, k % chunks, record);
+    }
+    lap(self, QL_CPU_ANGLE_FORWARD);
+    end_laps(self);
 }
 
 ql_status ql_cpu_theta(ql_cpu *cpu, double *theta)
