@@ -1,5 +1,6 @@
-/* Engine cpu against engine ref at odd sizes, dropped blocks, both samplings and every instruction set that runs here; same
- * bytes for every number of threads and both memory modes; flops against the formula; memory against its prediction. */
+/* Engine cpu against engine ref at odd sizes, dropped blocks, both samplings and every instruction set that runs here (the
+ * shape of avx512 runs on avx2 too); the products against plain loops; same bytes for every number of threads and both memory
+ * modes; flops against the formula; memory against its prediction. */
 #include "support/engine_fixture.h"
 
 #include "engine/cpu/isa.h"
@@ -58,6 +59,18 @@ static void equals_ref_at_odd_sizes(void **state)
     }
 }
 
+#ifdef QL_TEST_WIDE
+extern const ql_cpu_isa ql_cpu_isa_table_wide;
+
+static bool has_avx2(void)
+{
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return true;
+    print_message("SKIPPED: shape of avx512 (needs avx2)\n");
+    return false;
+}
+#endif
+
 static void every_instruction_set(void **state)
 {
     (void)state;
@@ -72,7 +85,114 @@ static void every_instruction_set(void **state)
             print_message("SKIPPED: instruction set %s (not here)\n", sets[k]);
     }
     (void)unsetenv("QL_CPU_ISA");
+#ifdef QL_TEST_WIDE
+    if (has_avx2()) {
+        ql_cpu_isa_use(&ql_cpu_isa_table_wide);
+        compare_with_ref(&f, 3, "shape of avx512");
+        ql_cpu_isa_use(NULL);
+    }
+#endif
     close_fixture(&f);
+}
+
+/* ---- products ---- */
+
+enum { PRODUCT_MOST = 256, PRODUCT_LD = PRODUCT_MOST + QL_PAD };
+
+static float sample(int k) { return (float)((k * 37 + k / 7) % 101 - 50) * 0.02f; }
+
+static void check_layer(const ql_cpu_isa *isa, int rows, int in, int out)
+{
+    float *x, *w, *packed[2], *y;
+    ASSERT_OK(QL_TAKE(x, rows * PRODUCT_LD));
+    ASSERT_OK(QL_TAKE(w, in * out));
+    ASSERT_OK(QL_TAKE(packed[0], in * out));
+    ASSERT_OK(QL_TAKE(packed[1], in * out));
+    ASSERT_OK(QL_TAKE(y, rows * PRODUCT_LD));
+    for (int k = 0; k < rows * PRODUCT_LD; ++k) x[k] = sample(k);
+    for (int k = 0; k < in * out; ++k) w[k] = sample(k + 3);
+    const ql_pack_task forward = {w, NULL, 1.0f, out, in};
+    isa->pack_forward(&forward, packed[0]);
+    isa->pack_reverse(&forward, packed[1]);
+    for (int reverse = 0; reverse < 2; ++reverse) { /* x W^T, then x W */
+        const int inner = reverse ? out : in, columns = reverse ? in : out;
+        for (int k = 0; k < rows * PRODUCT_LD; ++k) y[k] = -77;
+        isa->multiply(rows, inner, columns, x, PRODUCT_LD, packed[reverse], y, PRODUCT_LD);
+        for (int i = 0; i < rows; ++i)
+            for (int m = 0; m < columns; ++m) {
+                double sum = 0, size = 0;
+                for (int k = 0; k < inner; ++k) {
+                    const double term =
+                        (double)x[i * PRODUCT_LD + k] * (double)(reverse ? w[k * in + m] : w[m * in + k]);
+                    sum += term;
+                    size += fabs(term);
+                }
+                if (!(fabs((double)y[i * PRODUCT_LD + m] - sum) <= 1e-6 * size + 1e-12))
+                    fail_msg("%s: layer %d x %d%s, %d rows: (%d, %d) is %g, not %g", isa->name, out, in,
+                             reverse ? " reversed" : "", rows, i, m, (double)y[i * PRODUCT_LD + m], sum);
+            }
+        for (int i = 0; i < rows; ++i) /* nothing beyond the columns is written */
+            for (int m = columns; m < PRODUCT_LD; ++m) assert_true(y[i * PRODUCT_LD + m] == -77);
+    }
+    ql_free(x);
+    ql_free(w);
+    ql_free(packed[0]);
+    ql_free(packed[1]);
+    ql_free(y);
+}
+
+static void check_gradient(const ql_cpu_isa *isa, int rows, int out, int in)
+{
+    float *left, *right, *gradient;
+    ASSERT_OK(QL_TAKE(left, rows * PRODUCT_LD));
+    ASSERT_OK(QL_TAKE(right, rows * PRODUCT_LD));
+    ASSERT_OK(QL_TAKE(gradient, out * in));
+    for (int k = 0; k < rows * PRODUCT_LD; ++k) {
+        left[k] = sample(k);
+        right[k] = sample(k + 11);
+    }
+    for (int k = 0; k < out * in; ++k) gradient[k] = 2;
+    isa->multiply_gradient(rows, out, in, left, PRODUCT_LD, right, PRODUCT_LD, gradient);
+    for (int m = 0; m < out; ++m)
+        for (int k = 0; k < in; ++k) {
+            double sum = 2, size = 2;
+            for (int i = 0; i < rows; ++i) {
+                const double term = (double)left[i * PRODUCT_LD + m] * (double)right[i * PRODUCT_LD + k];
+                sum += term;
+                size += fabs(term);
+            }
+            if (!(fabs((double)gradient[m * in + k] - sum) <= 1e-6 * size))
+                fail_msg("%s: gradient %d x %d, %d rows: (%d, %d) is %g, not %g", isa->name, out, in, rows, m, k,
+                         (double)gradient[m * in + k], sum);
+        }
+    ql_free(left);
+    ql_free(right);
+    ql_free(gradient);
+}
+
+static void check_products(const ql_cpu_isa *isa)
+{
+    const int widths[] = {32, 64, 128, 256};
+    for (int rows = 1; rows <= 26; ++rows) {
+        check_layer(isa, rows, widths[rows % 4], widths[(rows + 1 + rows / 4) % 4]);
+        check_gradient(isa, rows, widths[(rows + 1) % 4], widths[(rows + rows / 4) % 4]);
+    }
+    check_layer(isa, 97, 256, 256);
+    check_gradient(isa, 121, 256, 256);
+}
+
+static void products_equal_plain_loops(void **state)
+{
+    (void)state;
+    const char *const sets[] = {"baseline", "avx2", "avx512"};
+    for (int k = 0; k < 3; ++k) {
+        (void)setenv("QL_CPU_ISA", sets[k], 1);
+        if (strcmp(ql_cpu_isa_find()->name, sets[k]) == 0) check_products(ql_cpu_isa_find());
+    }
+    (void)unsetenv("QL_CPU_ISA");
+#ifdef QL_TEST_WIDE
+    if (has_avx2()) check_products(&ql_cpu_isa_table_wide);
+#endif
 }
 
 static void theta_and_field_equal_ref(void **state)
@@ -210,6 +330,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equals_ref_at_odd_sizes),
         cmocka_unit_test(every_instruction_set),
+        cmocka_unit_test(products_equal_plain_loops),
         cmocka_unit_test(theta_and_field_equal_ref),
         cmocka_unit_test(same_bytes),
         cmocka_unit_test(flops_and_memory),

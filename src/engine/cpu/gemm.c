@@ -143,7 +143,7 @@ static inline int next_height(ptrdiff_t left)
     return (int)(left > QL_TILE_ROWS ? (left + 1) / 2 : left);
 }
 
-#if defined(__AVX512F__)
+#ifdef QL_WIDE_TILE
 #define EACH_HEIGHT(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12)
 #else
 #define EACH_HEIGHT(X) X(1) X(2) X(3) X(4) X(5) X(6)

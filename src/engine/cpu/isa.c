@@ -9,6 +9,10 @@ extern const ql_cpu_isa ql_cpu_isa_table_baseline;
 extern const ql_cpu_isa ql_cpu_isa_table_avx2, ql_cpu_isa_table_avx512;
 #endif
 
+static const ql_cpu_isa *brought_along;
+
+void ql_cpu_isa_use(const ql_cpu_isa *isa) { brought_along = isa; }
+
 /* Sets that this processor has, widest first; returns how many. */
 static int usable(const ql_cpu_isa *found[3])
 {
@@ -29,6 +33,7 @@ const ql_cpu_isa *ql_cpu_isa_find(void)
     const ql_cpu_isa *found[3];
     const char *wanted = getenv("QL_CPU_ISA");
     int count = usable(found);
+    if (brought_along != NULL) return brought_along;
     for (int k = 0; wanted != NULL && k < count; ++k)
         if (strcmp(found[k]->name, wanted) == 0) return found[k];
     return found[0];

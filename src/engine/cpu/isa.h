@@ -147,6 +147,9 @@ typedef struct ql_cpu_isa {
  * narrower one. */
 const ql_cpu_isa *ql_cpu_isa_find(void);
 
+/* For tests: from now on find gives this one; NULL: what the processor has. */
+void ql_cpu_isa_use(const ql_cpu_isa *isa);
+
 /* Name of the widest set compiled in that the processor has: what find would take without QL_CPU_ISA. */
 const char *ql_cpu_isa_widest(void);
 

@@ -12,7 +12,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__AVX512F__)
+#if defined(__AVX512F__) || defined(QL_SIMD_WIDE) /* the shape of avx512 on a processor without it, for tests */
+#define QL_WIDE_TILE
 enum { QL_LANES = 16, QL_VECTORS = 2, QL_TILE_ROWS = 12 };
 #elif defined(__AVX2__)
 enum { QL_LANES = 8, QL_VECTORS = 2, QL_TILE_ROWS = 6 };
@@ -42,6 +43,8 @@ typedef float ql_vector_unaligned __attribute__((vector_size(4 * QL_LANES), alig
 #define QL_OPAQUE(x) __asm__("" : "+w"(x))
 #elif defined(__AVX512F__)
 #define QL_OPAQUE(x) __asm__("" : "+v"(x))
+#elif defined(QL_SIMD_WIDE)
+#define QL_OPAQUE(x) __asm__("" : "+m"(x)) /* no register is that wide */
 #else
 #define QL_OPAQUE(x) __asm__("" : "+x"(x))
 #endif
