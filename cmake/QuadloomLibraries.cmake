@@ -73,7 +73,7 @@ if(HDF5_IS_PARALLEL) # its headers include mpi.h
 endif()
 add_library(ql::hdf5 ALIAS ql_hdf5)
 
-# --- libxsmm: small matrix products for engine cpu; ql::xsmm exists only when QL_HAVE_XSMM ---
+# --- libxsmm: small matrix products that engine cpu's own are compared with (bench gemm); ql::xsmm exists only when QL_HAVE_XSMM ---
 set(QL_HAVE_XSMM OFF)
 if(NOT QL_XSMM STREQUAL OFF)
     pkg_check_modules(libxsmm QUIET IMPORTED_TARGET libxsmm)

@@ -1,7 +1,7 @@
 # Switches of a build and the flags that every target shares.
 set(QL_MPI AUTO CACHE STRING "MPI between ranks: ON (required), OFF, AUTO (when found)")
 set(QL_CUDA AUTO CACHE STRING "Engine cuda: ON (required), OFF, AUTO (when found)")
-set(QL_XSMM AUTO CACHE STRING "libxsmm kernels in engine cpu: ON (required), OFF, AUTO (when found)")
+set(QL_XSMM AUTO CACHE STRING "libxsmm as an opponent in bench gemm: ON (required), OFF, AUTO (when found)")
 option(QL_TESTS "Build the tests and `quadloom golden`" ON)
 set(QL_SANITIZE "" CACHE STRING "Sanitizers, e.g. address,undefined or thread")
 foreach(switch QL_MPI QL_CUDA QL_XSMM)

@@ -25,4 +25,9 @@ ql_status ql_bench_io(const char *folder, int64_t faces, int64_t repeats, bool j
 /* `bench allreduce`: sums over the ranks of the job, in the sizes that a group's training step needs. */
 ql_status ql_bench_allreduce(int64_t repeats, bool json);
 
+/* Product of libxsmm for y = x W^T (W by columns, x, y) or, with gradient, G += y^T x (x, y, G), rows padded by QL_PAD; NULL
+ * when the program was built without libxsmm or that has no kernel for the shape. */
+typedef void (*ql_bench_product)(const float *a, const float *b, float *c, ...);
+ql_bench_product ql_bench_xsmm(bool gradient, int rows, int in, int out);
+
 #endif
