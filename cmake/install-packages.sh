@@ -49,5 +49,11 @@ for package in $wished; do # not every architecture has them
 done
 [ -n "$missing" ] || exit 0
 echo "Installing:$missing"
+policy=/usr/sbin/policy-rc.d # services that come with a package (munge, slurmctld) are not started: nothing here needs them
+if [ ! -e $policy ]; then
+    trap '$sudo rm -f $policy' EXIT
+    printf '#!/bin/sh\nexit 101\n' | $sudo tee $policy >/dev/null
+    $sudo chmod 755 $policy
+fi
 # shellcheck disable=SC2086 # a list of words
 $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing </dev/null
