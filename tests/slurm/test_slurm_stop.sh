@@ -10,7 +10,7 @@ cluster --nodes 4 --cpus 3 --conf PreemptType=preempt/partition_prio --conf Pree
 mkdir in
 "$QUADLOOM" generate icosphere --faces 20 -o in/a.obj >/dev/null
 "$QUADLOOM" generate icosphere --faces 80 -o in/b.obj >/dev/null
-SLOW="--set quads.enabled=false --set quads.enabled=false --set train.steps=50 --set train.off_points=40 --set train.history_every=10 --set log.interval_s=5"
+SLOW="--set quads.enabled=false --set train.steps=80 --set train.off_points=40 --set train.history_every=10 --set log.interval_s=5"
 has_begun() { grep -q mesh_start "$1/events/"*.jsonl; }
 
 submit preempted --partition=low --exclusive "$SCRIPTS/run.sbatch" --no-check in -o preempted $SLOW
@@ -18,9 +18,14 @@ preempted=$JOB
 submit cancelled -w n2 "$SCRIPTS/run.sbatch" --no-check in -o cancelled $SLOW
 cancelled=$JOB
 
+# preempted: stops with checkpoints and is requeued
+wait_until 60 has_begun preempted
+submit urgent --partition=high --exclusive --wrap "sleep 1"
+urgent=$JOB
+
 # cancelled: stops with checkpoints, is not requeued, and any number of ranks goes on
 wait_until 60 has_begun cancelled
-sleep 1
+sleep 0.5
 run scancel "$cancelled"
 expect_code 0
 wait_job "$cancelled" 40
@@ -31,24 +36,13 @@ reject_out "life 2"
 quadloom verify cancelled
 expect_code 0
 
-# A minute is the least that Slurm knows as a limit, and its signals come at the ticks of a clock of 30 s: start 8 s before one.
-began=$(stat -c %Y c/run/slurmctld.pid)
-while [ $((($(date +%s) - began) % 30)) -ne 22 ]; do sleep 0.5; done
-submit limit --time=1 --signal=USR1@60 -w n1 "$SCRIPTS/run.sbatch" --no-check in -o limit $SLOW --set train.steps=130
-limit=$JOB
-
-# preempted: the same, but requeued
-wait_until 60 has_begun preempted
-submit urgent --partition=high --exclusive --wrap "sleep 1"
-urgent=$JOB
-
 # a chain: the first is told to stop, the second goes on, the third is not needed; requeueing is not allowed
 run "$SCRIPTS/submit" --chain 3 --ranks 2 --time 10 --mem-per-cpu 100 --no-summary --no-check --sbatch=--nodelist=n2 in -o chain $SLOW
 expect_code 0
 set -- $(sed -n 's/^Submitted  *\([0-9 ]*\) (.*/\1/p' "$OUT")
 [ $# -eq 3 ] || fail "three jobs"
 wait_until 60 has_begun chain
-sleep 1
+sleep 0.5
 run scancel --signal=USR1 "$1" # as Slurm's clock would: to the tasks
 
 # mpirun as launcher: the signal goes to the script, which passes it on
@@ -56,8 +50,14 @@ run scancel --signal=USR1 "$1" # as Slurm's clock would: to the tasks
 submit mpirun -w n3 --ntasks=2 "$SCRIPTS/run.sbatch" --no-check --site mpirun.sh in -o mpirun $SLOW
 mpirun=$JOB
 wait_until 60 has_begun mpirun
-sleep 1
+sleep 0.5
 run scancel --batch --signal=USR1 "$mpirun"
+
+# A minute is the least that Slurm knows as a limit, and its signals come at the ticks of a clock of 30 s: start 8 s before one.
+began=$(stat -c %Y c/run/slurmctld.pid)
+while [ $((($(date +%s) - began) % 30)) -ne 22 ]; do sleep 0.5; done
+submit limit --time=1 --signal=USR1@60 -w n1 "$SCRIPTS/run.sbatch" --no-check in -o limit $SLOW --set train.steps=130
+limit=$JOB
 
 on 1 run in -o whole $SLOW --set engine.threads=1
 expect_code 0
