@@ -1,6 +1,7 @@
 /* quadloom quads RESULT.h5 | MESH: a quad mesh from a field, alone. */
 #include "app/arguments.h"
 #include "app/commands.h"
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -81,6 +82,7 @@ static ql_status print_json(const char *path, const char *out, const ql_quad_res
     ql_json_string(&json, "rung", ql_quad_rung_name(result->rung));
     for (int i = 0; i < ql_quad_quality_count(); ++i)
         ql_json_real(&json, ql_quad_quality_name(i), ql_quad_quality_value(&result->quality, i));
+    ql_json_real(&json, "cpu_s", ql_clock_cpu_s());
     ql_json_string(&json, "note", result->note);
     ql_json_close_object(&json);
     ql_status status = ql_json_end(&json);

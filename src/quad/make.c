@@ -37,8 +37,9 @@ enum { BEGINNINGS = sizeof BEGINNING / sizeof *BEGINNING };
 static const double PRICE_GIVEN = 0.1;
 /* Singular vertices nearer to a feature than this share of the quad edge are moved onto it. */
 static const double SNAP = 0.7;
-/* So many ports without a partner mean that no other scale will help; so many integers, that rounding would take too long. */
-enum { HOPELESS = 30, MOST_INTEGERS = 1500 };
+/* A map that fails with so many ports without a partner, or conditions broken, will fail at other scales, too; with so many
+ * integers rounding would take too long. */
+enum { HOPELESS = 30, MOST_BROKEN = 20, MOST_INTEGERS = 1500 };
 /* When no map with all features works out (noise that looks like creases), only those sharper than this are pinned. */
 static const double RELAXED_DEG[] = {75, 180};
 enum { RELAXATIONS = sizeof RELAXED_DEG / sizeof *RELAXED_DEG };
@@ -190,7 +191,7 @@ static ql_status count_cells(const mapping *m, const job *j, double edge, double
 /* One integer-grid map at one edge length: rounding, fold repair, extraction. */
 static ql_status extract_at(mapping *m, job *j, double edge, ql_polygons *polygons)
 {
-    int32_t broken, folded;
+    int32_t broken = 0, folded = 0;
     double since = ql_clock_s();
     memset(polygons, 0, sizeof *polygons);
     for (int32_t i = 0; i < m->grid.free_integers; ++i) m->linear[i] = m->map.linear[i] / edge;
@@ -206,7 +207,7 @@ static ql_status extract_at(mapping *m, job *j, double edge, ql_polygons *polygo
     j->time->map_s += lap(&since);
     if (status == QL_OK) status = ql_extract(polygons, &j->work, m->uv, m->cut.matching);
     j->time->extract_s += lap(&since);
-    j->loose = polygons->loose;
+    j->loose = broken > MOST_BROKEN && polygons->loose < HOPELESS ? HOPELESS : polygons->loose;
     if (status == QL_OK)
         QL_DEBUG("map at edge %g: %d of %d conditions broken, %d folded triangles, %d faces, %d quads, %d loose ports",
                  edge, broken, m->conditions.count, folded, polygons->face_count, polygons->quads, polygons->loose);

@@ -108,12 +108,18 @@ static ql_status index_conditions(search *s)
     return QL_OK;
 }
 
+/* What a step of z[k] does to the conditions alone. */
+static void shift_missing(search *s, int32_t k, double step)
+{
+    for (int32_t i = s->touch_start[k]; i < s->touch_start[k + 1]; ++i)
+        s->missing[s->term_condition[s->touch[i]]] -= step * s->conditions->coefficient[s->touch[i]];
+}
+
 static void move(search *s, int32_t k, double step)
 {
     s->z[k] += step;
     for (int32_t j = 0; j < s->n; ++j) s->slope[j] += step * s->schur[(int64_t)k * s->n + j];
-    for (int32_t i = s->touch_start[k]; i < s->touch_start[k + 1]; ++i)
-        s->missing[s->term_condition[s->touch[i]]] -= step * s->conditions->coefficient[s->touch[i]];
+    shift_missing(s, k, step);
 }
 
 /* How far all conditions are from holding, in all. */
@@ -160,9 +166,10 @@ static bool mend(search *s)
                 pick[1] = -1;
                 best_step[0] = step;
             }
+            shift_missing(s, k, step);
             for (int32_t q = s->touch_start[k]; q < s->touch_start[k + 1]; ++q) { /* neighbours through conditions */
                 int32_t other = s->term_condition[s->touch[q]];
-                if (s->missing[other] - c->coefficient[s->touch[q]] * step <= 1e-9) continue;
+                if (s->missing[other] <= 1e-9) continue;
                 for (int32_t r = c->start[other]; r < c->start[other + 1]; ++r) {
                     int32_t m = c->variable[r];
                     double second = c->coefficient[r] > 0 ? 1 : -1;
@@ -170,9 +177,7 @@ static bool mend(search *s)
                     double both = cost + 0.5 * s->schur[(int64_t)m * n + m] + second * s->slope[m] +
                                   step * second * s->schur[(int64_t)k * n + m];
                     if ((both > 0 ? 0.3 * both : both) >= best) continue;
-                    move(s, k, step);
                     double total = change + shortfall_change(s, m, second);
-                    move(s, k, -step);
                     double score = both > 0 ? both / -total : both * -total;
                     if (total >= -1e-9 || score >= best) continue;
                     best = score;
@@ -182,6 +187,7 @@ static bool mend(search *s)
                     best_step[1] = second;
                 }
             }
+            shift_missing(s, k, -step);
         }
     }
     for (int side = 0; side < 2; ++side)
