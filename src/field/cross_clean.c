@@ -23,6 +23,7 @@ typedef struct clean {
     const ql_surface *s;
     double price;
     double *phi, *psi, *delta, *weight;
+    double *rest; /* turns that cost nothing: 0, or those of the given field */
     uint8_t *matching, *kind;
     int32_t *index, *slot, rows;
     cholmod_common common;
@@ -100,7 +101,7 @@ static double energy(const clean *c)
 {
     double sum = 0;
     for (int32_t h = 0; h < 3 * c->s->face_count; ++h)
-        if (c->s->opposite[h] > h) sum += c->weight[h] * c->delta[h] * c->delta[h];
+        if (c->s->opposite[h] > h) sum += c->weight[h] * pow(c->delta[h] - c->rest[h], 2);
     return sum;
 }
 
@@ -114,7 +115,7 @@ static ql_status relax(clean *c)
         if (c->slot[f] < 0) continue;
         b[c->slot[f]] = 0;
         for (int32_t h = 3 * f; h < 3 * f + 3; ++h)
-            if (s->opposite[h] >= 0) b[c->slot[f]] += c->weight[h] * c->delta[h];
+            if (s->opposite[h] >= 0) b[c->slot[f]] += c->weight[h] * (c->delta[h] - c->rest[h]);
     }
     cholmod_dense *x = cholmod_solve(CHOLMOD_A, c->factor, c->b, &c->common);
     if (x == NULL) return QL_FAIL(NO_MEMORY, "no memory to clean the field");
@@ -187,7 +188,7 @@ static ql_status correct_sectors(clean *c, int32_t *corrected)
 static double drift_gain(const clean *c, int32_t h, int32_t amount)
 {
     double d = M_PI_2 * amount;
-    return c->weight[h] * d * (2 * c->delta[h] + d / 3);
+    return c->weight[h] * d * (2 * (c->delta[h] - c->rest[h]) + d / 3);
 }
 
 /* A vertex of index 2 would get two quads: one unit steps aside, along the edge that costs least. */
@@ -420,7 +421,7 @@ static bool allowed(const clean *c, const transport *t)
 static double linear_part(const clean *c, const transport *t)
 {
     double sum = 0;
-    for (int32_t i = 0; i < t->steps; ++i) sum += c->weight[t->path[i]] * c->delta[t->path[i]];
+    for (int32_t i = 0; i < t->steps; ++i) sum += c->weight[t->path[i]] * (c->delta[t->path[i]] - c->rest[t->path[i]]);
     return M_PI * t->amount * sum;
 }
 
@@ -516,6 +517,7 @@ static ql_status take_arrays(clean *c)
     int64_t halves = 3 * (int64_t)c->s->face_count, vertices = c->s->vertex_count + 1;
     QL_TRY(QL_TAKE(c->psi, halves));
     QL_TRY(QL_TAKE(c->delta, halves));
+    QL_TRY(QL_TAKE(c->rest, halves));
     QL_TRY(QL_TAKE(c->weight, halves));
     QL_TRY(QL_TAKE(c->kind, vertices));
     QL_TRY(QL_TAKE(c->index, vertices));
@@ -529,7 +531,8 @@ static ql_status take_arrays(clean *c)
     return QL_OK;
 }
 
-ql_status ql_cross_clean(const ql_surface *s, double price, double *phi, uint8_t *matching, ql_clean_report *report)
+ql_status ql_cross_clean(const ql_surface *s, double price, bool follow, double *phi, uint8_t *matching,
+                         ql_clean_report *report)
 {
     clean c = {.s = s, .price = price, .phi = phi, .matching = matching};
     memset(report, 0, sizeof *report);
@@ -541,6 +544,7 @@ ql_status ql_cross_clean(const ql_surface *s, double price, double *phi, uint8_t
         ql_cross_weights(s, c.weight);
         ql_cross_indices(s, c.psi, phi, matching, c.index);
         ql_cross_turns(s, c.psi, phi, matching, c.delta);
+        if (follow) memcpy(c.rest, c.delta, 3 * (size_t)s->face_count * sizeof *c.rest);
         mark_kinds(&c);
         status = factorise(&c);
     }
@@ -549,8 +553,8 @@ ql_status ql_cross_clean(const ql_surface *s, double price, double *phi, uint8_t
     cholmod_free_factor(&c.factor, &c.common);
     cholmod_finish(&c.common);
     drop_list(&c);
-    void *own[] = {c.psi,    c.delta, c.weight, c.kind,  c.index,   c.slot,
-                   c.length, c.by,    c.heap,   c.place, c.touched, c.list};
+    void *own[] = {c.psi,    c.rest, c.delta, c.weight, c.kind,    c.index, c.slot,
+                   c.length, c.by,   c.heap,  c.place,  c.touched, c.list};
     for (size_t i = 0; i < sizeof own / sizeof *own; ++i) ql_free(own[i]);
     return status;
 }

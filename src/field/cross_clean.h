@@ -25,8 +25,9 @@ typedef struct ql_clean_report {
 } ql_clean_report;
 
 /* phi (F) and matching (3F) are changed. price: energy (radians^2; a lone pair of index +-1 at distance d costs
- * about pi/4 log(d / edge)) that one irregular vertex less is worth; 0 = step 1 and drift only. */
-ql_status ql_cross_clean(const ql_surface *surface, double price, double *phi, uint8_t *matching,
+ * about pi/4 log(d / edge)) that one irregular vertex less is worth; 0 = step 1 and drift only. follow: the turns of the field
+ * as it comes cost nothing (a trained field: angles stay but where something is moved), only departures from it do. */
+ql_status ql_cross_clean(const ql_surface *surface, double price, bool follow, double *phi, uint8_t *matching,
                          ql_clean_report *report);
 
 #endif

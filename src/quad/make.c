@@ -33,8 +33,8 @@ typedef struct beginning {
 } beginning;
 static const beginning BEGINNING[] = {{0.8, 0.35, 0.7}, {1.0, 0.35, INFINITY}, {0.65, 0.1, 0.7}};
 enum { BEGINNINGS = sizeof BEGINNING / sizeof *BEGINNING };
-/* A given field is left as it is but for pairs that cost next to nothing. */
-static const double PRICE_GIVEN = 0.1;
+/* A given field is left as it is but for pairs within an edge or two of each other. */
+static const double PRICE_GIVEN = 1;
 /* Singular vertices nearer to a feature than this share of the quad edge are moved onto it. */
 static const double SNAP = 0.7;
 /* A map that fails with so many ports without a partner, or conditions broken, will fail at other scales, too; with so many
@@ -242,7 +242,7 @@ static ql_status make_field(job *j, bool given)
         ql_cross_edge_angles(&j->work, psi);
         ql_cross_matching(&j->work, psi, j->phi, j->matching);
         ql_clean_report cleaned;
-        status = ql_cross_clean(&j->work, given ? PRICE_GIVEN : j->begin.price, j->phi, j->matching, &cleaned);
+        status = ql_cross_clean(&j->work, given ? PRICE_GIVEN : j->begin.price, given, j->phi, j->matching, &cleaned);
         QL_DEBUG("field: %d singular vertices, %d after %d transports, %d sectors corrected, energy %g", cleaned.before,
                  cleaned.after, cleaned.transports, cleaned.sectors, cleaned.energy);
         if (status == QL_OK) status = ql_cross_snap(&j->work, SNAP * j->edge, j->phi, j->matching, &moved);

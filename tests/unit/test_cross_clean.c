@@ -136,7 +136,7 @@ static void test_pair_cancels(void **state)
     read_field(&c);
     assert_int_equal(count_singular(&c, &sum), 2);
     assert_int_equal(sum, 4);
-    ASSERT_OK(ql_cross_clean(&c.s, 0.1, c.phi, c.matching, &report));
+    ASSERT_OK(ql_cross_clean(&c.s, 0.1, false, c.phi, c.matching, &report));
     read_field(&c);
     assert_int_equal(count_singular(&c, &sum), 0);
     assert_int_equal(sum, 4);
@@ -156,11 +156,33 @@ static void test_free_of_charge(void **state)
     make_grid(&c, 12, 12, square);
     along_x(&c);
     read_field(&c);
-    ASSERT_OK(ql_cross_clean(&c.s, 0, c.phi, c.matching, &report));
+    ASSERT_OK(ql_cross_clean(&c.s, 0, false, c.phi, c.matching, &report));
     assert_int_equal(report.before, 0);
     assert_int_equal(report.after, 0);
     assert_int_equal(report.sectors, 0);
     assert_int_equal(report.transports, 0);
+    drop_scene(&c);
+}
+
+/* A field that is to be followed keeps its angles, whatever they are, when there is nothing to cancel. */
+static void test_follow(void **state)
+{
+    (void)state;
+    scene c = {0};
+    ql_clean_report report;
+    double *before = NULL;
+    make_grid(&c, 12, 12, square);
+    along_x(&c);
+    ASSERT_OK(QL_TAKE(before, c.s.face_count));
+    for (int32_t f = 0; f < c.s.face_count; ++f) /* wavy inside, with the sides at the boundary */
+        if (!(c.s.feature[3 * f] || c.s.feature[3 * f + 1] || c.s.feature[3 * f + 2])) c.phi[f] += 0.2 * sin(f);
+    memcpy(before, c.phi, (size_t)c.s.face_count * sizeof *before);
+    ASSERT_OK(ql_cross_clean(&c.s, 1, true, c.phi, c.matching, &report));
+    for (int32_t f = 0; f < c.s.face_count; ++f) assert_true(fabs(c.phi[f] - before[f]) < 1e-9);
+    assert_int_equal(report.after, 0);
+    ASSERT_OK(ql_cross_clean(&c.s, 1, false, c.phi, c.matching, &report));
+    assert_true(report.energy < 1e-9);
+    ql_free(before);
     drop_scene(&c);
 }
 
@@ -180,7 +202,7 @@ static void check_closed(ql_mesh *mesh, int32_t euler, int32_t at_least, int32_t
     ql_cross_matching(&c.s, c.psi, c.phi, c.matching);
     read_field(&c);
     int32_t before = count_singular(&c, &sum);
-    ASSERT_OK(ql_cross_clean(&c.s, 0.35, c.phi, c.matching, &report));
+    ASSERT_OK(ql_cross_clean(&c.s, 0.35, false, c.phi, c.matching, &report));
     read_field(&c);
     int32_t after = count_singular(&c, &sum);
     assert_int_equal(sum, 4 * euler);
@@ -247,7 +269,7 @@ static void test_acute_corner(void **state)
     ASSERT_OK(ql_smooth_field(&c.s, NULL, 0.1, c.phi));
     ql_cross_edge_angles(&c.s, c.psi);
     ql_cross_matching(&c.s, c.psi, c.phi, c.matching);
-    ASSERT_OK(ql_cross_clean(&c.s, 0.35, c.phi, c.matching, &report));
+    ASSERT_OK(ql_cross_clean(&c.s, 0.35, false, c.phi, c.matching, &report));
     read_field(&c);
     (void)count_singular(&c, &sum);
     assert_int_equal(sum, 4);
@@ -351,8 +373,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pair_cancels), cmocka_unit_test(test_free_of_charge), cmocka_unit_test(test_closed),
-        cmocka_unit_test(test_sectors),      cmocka_unit_test(test_acute_corner),   cmocka_unit_test(test_scale),
-        cmocka_unit_test(test_open_wedges),
+        cmocka_unit_test(test_follow),       cmocka_unit_test(test_sectors),        cmocka_unit_test(test_acute_corner),
+        cmocka_unit_test(test_scale),        cmocka_unit_test(test_open_wedges),
     };
     return ql_test_main(tests);
 }
