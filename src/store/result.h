@@ -24,6 +24,7 @@ typedef struct ql_result_content {
                                         path, hashes and date are added */
     uint64_t options_hash;
     int64_t attempts;
+    int64_t ranks; /* that trained it together; 0 = 1 */
 } ql_result_content;
 
 /* Writes atomically: afterwards the file is there and complete, or as it was before. */

@@ -112,6 +112,7 @@ ql_status ql_result_summary(ql_summary *row, const ql_result_content *content)
     put_hash(row->options_hash, content->options_hash);
     put_text(row->date, ql_clock_stamp(stamp));
     row->attempts = content->attempts;
+    if (content->train != NULL) row->ranks = content->ranks > 0 ? content->ranks : 1;
     row->faces = mesh->face_count;
     row->vertices = mesh->vertex_count;
     QL_TRY(count_topology(row, mesh));

@@ -28,6 +28,7 @@ enum { QL_ID_SIZE = 128, QL_SUMMARY_TEXT = 512 };
     X(TEXT, preset, "", "train.preset")                                                                                \
     X(TEXT, engine, "", "engine that trained")                                                                         \
     X(TEXT, seed, "", "train.seed")                                                                                    \
+    X(INT, ranks, "1", "ranks that trained it together")                                                               \
     X(INT, steps, "1", "training steps taken")                                                                         \
     X(REAL, loss_total, "1", "weighted loss at the last step")                                                         \
     X(REAL, loss_sdf, "1", "E_sdf at the last step")                                                                   \

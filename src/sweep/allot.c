@@ -142,7 +142,7 @@ static void allot_for(const alloter *a, ql_allotment *allotment, double deadline
     for (int64_t p = 0; p < allotment->count; ++p) {
         int64_t mesh = a->by_length[p];
         allotment->seconds[mesh] = a->first_s[mesh];
-        allotment->group[mesh] = a->first[mesh] > 0 ? a->first[mesh] : 1;
+        allotment->group[mesh] = a->first[mesh] > 0 ? a->first[mesh] : a->size[0];
         if (a->first_s[mesh] > deadline_s)
             allotment->group[mesh] = a->size[choose_level(a, mesh, deadline_s, &allotment->seconds[mesh])];
     }
@@ -196,10 +196,16 @@ static ql_status take_arrays(alloter *a, ql_allotment *allotment, place **room)
     return QL_TAKE(allotment->end_s, count);
 }
 
+static void find_sizes(alloter *a)
+{
+    int only = a->problem->only, ranks = a->problem->ranks;
+    for (int64_t size = 1; only == 0 && size < ranks; size *= 2) a->size[a->levels++] = (int32_t)size;
+    a->size[a->levels++] = only > 0 && only < ranks ? only : ranks;
+}
+
 static ql_status make(alloter *a, ql_allotment *allotment, place *room)
 {
-    for (int64_t size = 1; size < allotment->ranks; size *= 2) a->size[a->levels++] = (int32_t)size;
-    a->size[a->levels++] = allotment->ranks;
+    find_sizes(a);
     sort_by_length(a, room);
     for (int64_t i = 0; i < allotment->count; ++i) allotment->least_s[i] = a->least_s[i];
     allotment->work_s = a->rest_s[0];

@@ -36,8 +36,9 @@ enum { QL_ALLOT_LEVELS = 34 }; /* group sizes 1, 2, 4, ..., and m */
 typedef struct ql_allot_problem {
     int64_t count; /* of meshes */
     int ranks;
+    int only; /* this group size for all (at most `ranks`); 0: what is best */
     /* Seconds of a mesh on `group` ranks; infinite: impossible (memory, more ranks than faces). A mesh that is impossible with
-     * every group is granted to one rank, which finds out why. */
+     * every group is granted to the smallest one, which finds out why. */
     double (*seconds)(const void *context, int64_t mesh, int group);
     const void *context;
 } ql_allot_problem;

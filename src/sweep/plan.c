@@ -1,57 +1,90 @@
-/* Simulated list scheduling (see plan.h): a binary heap of the times at which ranks become free. */
+/* Plans (see plan.h). */
 #include "sweep/plan.h"
 
 #include "base/memory.h"
 #include "base/random.h"
 
 #include <math.h>
+#include <stdlib.h>
 
-typedef struct seat {
-    double free_s;
-    int32_t rank;
-} seat;
+typedef struct question {
+    const ql_plan_request *request;
+    const ql_cost_job *jobs;
+} question;
 
-static int before(const seat *a, const seat *b)
+static double seconds_of(const void *context, int64_t mesh, int group)
 {
-    return a->free_s < b->free_s || (a->free_s == b->free_s && a->rank < b->rank);
+    const question *q = context;
+    const ql_cost_job *job = &q->jobs[mesh];
+    double limit = q->request->memory_bytes;
+    if (job->faces <= 0) return group == 1 ? 0 : INFINITY; /* cannot be read: a rank will record why */
+    if (group > job->faces || (limit > 0 && ql_cost_memory(q->request->cost, job->faces, group) > limit))
+        return INFINITY;
+    return ql_cost_mesh(q->request->cost, job, group);
 }
 
-/* Moves the first one down to where it belongs. */
-static void sift(seat *heap, int size)
+/* plan->jobs and plan->count are there. */
+static ql_status make(ql_plan *plan, const ql_plan_request *request)
 {
-    for (int at = 0;;) {
-        int child = 2 * at + 1;
-        if (child >= size) return;
-        if (child + 1 < size && before(&heap[child + 1], &heap[child])) ++child;
-        if (!before(&heap[child], &heap[at])) return;
-        seat swap = heap[at];
-        heap[at] = heap[child];
-        heap[child] = swap;
-        at = child;
-    }
-}
-
-ql_status ql_plan_simulate(ql_plan *plan, const double *seconds, int64_t count, int ranks, double noise, uint64_t seed,
-                           int32_t *rank_of, double *start_s)
-{
-    seat *heap;
-    ql_key key = ql_key_make(seed, 0);
-    *plan = (ql_plan){0};
-    QL_TRY(QL_TAKE(heap, ranks));
-    for (int rank = 0; rank < ranks; ++rank) heap[rank].rank = rank;
-    for (int64_t i = 0; i < count; ++i) {
-        double word = (double)ql_uniform(ql_random_at(key, QL_STREAM_TEST, 0, (uint64_t)i).r[0]);
-        double true_s = seconds[i] * (1 + noise * (2 * word - 1));
-        if (rank_of != NULL) rank_of[i] = heap[0].rank;
-        if (start_s != NULL) start_s[i] = heap[0].free_s;
-        heap[0].free_s += true_s;
-        plan->total_s += true_s;
-        plan->longest_s = fmax(plan->longest_s, true_s);
-        plan->makespan_s = fmax(plan->makespan_s, heap[0].free_s);
-        sift(heap, ranks);
-    }
-    ql_free(heap);
-    plan->lower_bound_s = fmax(plan->total_s / ranks, plan->longest_s);
-    plan->efficiency = plan->makespan_s > 0 ? plan->total_s / (ranks * plan->makespan_s) : 1;
+    question q = {request, plan->jobs};
+    long only = strtol(request->options->sweep.group, NULL, 10); /* 0: auto */
+    ql_allot_problem problem = {plan->count, request->ranks, (int)only, seconds_of, &q};
+    QL_TRY(ql_allot_make(&plan->allotment, &problem));
+    for (int64_t i = 0; i < plan->count; ++i)
+        if (plan->jobs[i].faces > 0)
+            plan->memory_bytes =
+                fmax(plan->memory_bytes, ql_cost_memory(request->cost, plan->jobs[i].faces, plan->allotment.group[i]));
     return QL_OK;
+}
+
+static ql_status take_survey(ql_plan *plan, const ql_plan_request *request, const ql_survey *survey,
+                             const ql_collection *collection)
+{
+    QL_TRY(ql_survey_list(survey, &plan->work, &plan->count));
+    QL_TRY(QL_TAKE(plan->jobs, plan->count));
+    for (int64_t i = 0; i < plan->count; ++i) {
+        const ql_work *work = &survey->work[plan->work[i]];
+        ql_options own;
+        QL_TRY(ql_collection_item_options(&collection->items[work->item], request->options, &own));
+        plan->jobs[i] = ql_cost_job_of(work->faces, &own, work->step);
+    }
+    return make(plan, request);
+}
+
+ql_status ql_plan_survey(ql_plan *plan, const ql_plan_request *request, const ql_survey *survey,
+                         const ql_collection *collection)
+{
+    *plan = (ql_plan){0};
+    ql_status status = take_survey(plan, request, survey, collection);
+    if (status != QL_OK) ql_plan_destroy(plan);
+    return status;
+}
+
+ql_status ql_plan_jobs(ql_plan *plan, const ql_plan_request *request, const ql_cost_job *jobs, int64_t count)
+{
+    *plan = (ql_plan){.count = count};
+    QL_TRY(QL_TAKE(plan->jobs, count));
+    for (int64_t i = 0; i < count; ++i) plan->jobs[i] = jobs[i];
+    ql_status status = make(plan, request);
+    if (status != QL_OK) ql_plan_destroy(plan);
+    return status;
+}
+
+void ql_plan_destroy(ql_plan *plan)
+{
+    if (plan == NULL) return;
+    ql_free(plan->work);
+    ql_free(plan->jobs);
+    ql_allot_destroy(&plan->allotment);
+    *plan = (ql_plan){0};
+}
+
+void ql_plan_draw(int64_t *faces, int64_t count, double median, double sigma, uint64_t seed)
+{
+    ql_key key = ql_key_make(seed, 0);
+    for (int64_t i = 0; i < count; ++i) {
+        ql_random4 word = ql_random_at(key, QL_STREAM_TEST, 1, (uint64_t)i);
+        double z = sqrt(-2 * log(ql_uniform_open(word.r[0]))) * cos(6.283185307179586 * ql_uniform_open(word.r[1]));
+        faces[i] = (int64_t)fmin(1e9, fmax(4, round(median * exp(sigma * z))));
+    }
 }

@@ -1,22 +1,36 @@
-/* How long a collection takes on so many ranks: the list scheduling of a run, simulated. */
+/* The plan of a collection: what the cost model and the allotment make of a survey. */
 #ifndef QL_SWEEP_PLAN_H
 #define QL_SWEEP_PLAN_H
 
-#include "base/status.h"
+#include "sweep/allot.h"
+#include "sweep/cost.h"
+#include "sweep/survey.h"
 
-#include <stdint.h>
+typedef struct ql_plan_request {
+    const ql_cost *cost;
+    const ql_options *options; /* of the run: sweep.group */
+    int ranks;
+    double memory_bytes; /* that a rank may take; 0: as much as it likes */
+} ql_plan_request;
 
 typedef struct ql_plan {
-    double makespan_s;
-    double lower_bound_s; /* no schedule is faster: max(sum / ranks, longest) */
-    double total_s, longest_s;
-    double efficiency; /* total / (ranks * makespan) */
+    int64_t count;
+    int64_t *work;     /* the allotment's mesh i is the survey's work[work[i]]; NULL in a plan of jobs */
+    ql_cost_job *jobs; /* of each mesh */
+    ql_allotment allotment;
+    double memory_bytes; /* of the largest share of a mesh on a rank */
 } ql_plan;
 
-/* `seconds` of each mesh in the order in which they are begun (longest first for the bound to hold). When `rank_of` or
- * `start_s` are not NULL they get who does what and when. O(count log ranks). `noise` (relative, uniform, 0 = none) is on the true
- * times, which the order does not know; `seed` chooses it. */
-ql_status ql_plan_simulate(ql_plan *plan, const double *seconds, int64_t count, int ranks, double noise, uint64_t seed,
-                           int32_t *rank_of, double *start_s);
+/* What is to do of a survey, with the options of each mesh. Deterministic: the same on every rank. */
+ql_status ql_plan_survey(ql_plan *plan, const ql_plan_request *request, const ql_survey *survey,
+                         const ql_collection *collection);
+
+/* A list of jobs (copied). */
+ql_status ql_plan_jobs(ql_plan *plan, const ql_plan_request *request, const ql_cost_job *jobs, int64_t count);
+
+void ql_plan_destroy(ql_plan *plan); /* NULL-safe */
+
+/* Faces of a made-up collection: log-normal, median * exp(sigma z), at least 4, fixed by the seed. */
+void ql_plan_draw(int64_t *faces, int64_t count, double median, double sigma, uint64_t seed);
 
 #endif

@@ -15,33 +15,34 @@ static const char *plural(int64_t count, const char *one, const char *many) { re
 
 /* ---- dry run ---- */
 
-static ql_status print_rank(FILE *out, const ql_survey *survey, const ql_collection *collection, int rank, int ranks)
+static void print_work(FILE *out, const ql_work *work, const char *path)
 {
-    int64_t *order = NULL, count = 0;
-    ql_status status = ql_survey_deal(survey, rank, ranks, &order, &count);
-    for (int64_t i = 0; status == QL_OK && i < count; ++i) {
-        const ql_work *work = &survey->work[order[i]];
-        char faces[32] = "unreadable", from[32] = "";
-        if (work->faces > 0) (void)snprintf(faces, sizeof faces, "%d", (int)work->faces);
-        if (work->step > 0) (void)snprintf(from, sizeof from, " from step %lld", (long long)work->step);
-        (void)fprintf(out, "%4d  %10s  %9.3g  %s%s\n", rank, faces, work->cost * 1e-12,
-                      collection->items[work->item].path, from);
-    }
-    ql_free(order);
-    return status;
+    char faces[32] = "unreadable", from[32] = "";
+    if (work->faces > 0) (void)snprintf(faces, sizeof faces, "%d", (int)work->faces);
+    if (work->step > 0) (void)snprintf(from, sizeof from, " from step %lld", (long long)work->step);
+    (void)fprintf(out, "%10s  %9.3g  %s%s\n", faces, work->cost * 1e-12, path, from);
 }
 
 ql_status ql_report_plan(FILE *out, const ql_survey *survey, const ql_collection *collection, int ranks,
                          const char *run_directory)
 {
+    int64_t *order = NULL, count = 0;
+    QL_TRY(ql_survey_list(survey, &order, &count));
     (void)fprintf(out, "%lld %s: %lld to do on %d %s, %lld finished, %lld failed earlier, %lld given twice\n",
                   (long long)survey->count, plural(survey->count, "mesh", "meshes"),
                   (long long)survey->states[QL_WORK_TODO], ranks, plural(ranks, "rank", "ranks"),
                   (long long)survey->states[QL_WORK_FINISHED], (long long)survey->states[QL_WORK_FAILED],
                   (long long)survey->states[QL_WORK_TWIN]);
-    (void)fprintf(out, "rank       faces      TFLOP  mesh\n");
-    for (int rank = 0; rank < ranks; ++rank) QL_TRY(print_rank(out, survey, collection, rank, ranks));
-    (void)fprintf(out, "Nothing was written; without --dry-run results go to %s\n", run_directory);
+    (void)fprintf(out, "     faces      TFLOP  mesh\n");
+    for (int64_t i = 0; i < count; ++i) {
+        const ql_work *work = &survey->work[order[i]];
+        print_work(out, work, collection->items[work->item].path);
+    }
+    (void)fprintf(out,
+                  "Nothing was written; without --dry-run results go to %s. `quadloom plan` predicts the time and who "
+                  "works together\n",
+                  run_directory);
+    ql_free(order);
     return QL_OK;
 }
 

@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-/* Who would do what, in which order. */
+/* What would be done, most work first. */
 ql_status ql_report_plan(FILE *out, const ql_survey *survey, const ql_collection *collection, int ranks,
                          const char *run_directory);
 

@@ -1,4 +1,4 @@
-/* Survey and deal of the work (see survey.h). */
+/* Survey and list of the work (see survey.h). */
 #include "sweep/survey.h"
 
 #include "base/file.h"
@@ -192,7 +192,7 @@ void ql_survey_destroy(ql_survey *survey)
     *survey = (ql_survey){0};
 }
 
-/* ---- deal ---- */
+/* ---- list of the work ---- */
 
 typedef struct costed {
     double cost, bytes;
@@ -207,34 +207,20 @@ static int longest_first(const void *a, const void *b)
     return x->index < y->index ? -1 : x->index > y->index;
 }
 
-static int least_loaded(const double *load, int size)
+ql_status ql_survey_list(const ql_survey *survey, int64_t **order, int64_t *count)
 {
-    int least = 0;
-    for (int rank = 1; rank < size; ++rank)
-        if (load[rank] < load[least]) least = rank;
-    return least;
-}
-
-ql_status ql_survey_deal(const ql_survey *survey, int rank, int size, int64_t **order, int64_t *count)
-{
-    costed *todo = NULL;
-    double *load = NULL;
+    costed *todo;
     int64_t todo_count = 0;
     *count = 0;
     *order = NULL;
-    ql_status status = QL_TAKE(todo, survey->count);
-    if (status == QL_OK) status = QL_TAKE(load, size);
-    if (status == QL_OK) status = QL_TAKE(*order, survey->count);
-    for (int64_t i = 0; status == QL_OK && i < survey->count; ++i)
+    QL_TRY(QL_TAKE(todo, survey->count));
+    for (int64_t i = 0; i < survey->count; ++i)
         if (survey->work[i].state == QL_WORK_TODO)
             todo[todo_count++] = (costed){survey->work[i].cost, survey->work[i].bytes, i};
-    if (status == QL_OK) qsort(todo, (size_t)todo_count, sizeof *todo, longest_first);
-    for (int64_t i = 0; status == QL_OK && i < todo_count; ++i) {
-        int to = least_loaded(load, size);
-        load[to] += todo[i].cost + 1;
-        if (to == rank) (*order)[(*count)++] = todo[i].index;
-    }
+    qsort(todo, (size_t)todo_count, sizeof *todo, longest_first);
+    ql_status status = QL_TAKE(*order, todo_count);
+    for (int64_t i = 0; status == QL_OK && i < todo_count; ++i) (*order)[i] = todo[i].index;
+    if (status == QL_OK) *count = todo_count;
     ql_free(todo);
-    ql_free(load);
     return status;
 }

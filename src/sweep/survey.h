@@ -37,9 +37,7 @@ ql_status ql_survey_make(ql_survey *survey, const ql_collection *collection, ql_
                          const ql_options *options, bool retry);
 void ql_survey_destroy(ql_survey *survey); /* NULL-safe */
 
-/* Longest first to the rank with the least work (Graham 1969: at most 4/3 - 1/3m of the best makespan). Fills `order` with
- * the indices of the work that rank `rank` of `size` does, longest first, and returns how many; deterministic. With size
- * 1: everything that is to do, longest first. */
-ql_status ql_survey_deal(const ql_survey *survey, int rank, int size, int64_t **order, int64_t *count);
+/* Indices of the work that is to do, most work first; deterministic. */
+ql_status ql_survey_list(const ql_survey *survey, int64_t **order, int64_t *count);
 
 #endif

@@ -158,7 +158,7 @@ static void announce(const sweep *s)
 
 static ql_status list_work(sweep *s)
 {
-    QL_TRY(ql_survey_deal(&s->survey, 0, 1, &s->order, &s->count));
+    QL_TRY(ql_survey_list(&s->survey, &s->order, &s->count));
     QL_TRY(QL_TAKE(s->costs, s->count));
     for (int64_t i = 0; i < s->count; ++i) s->costs[i] = s->survey.work[s->order[i]].cost;
     if (s->comm->rank != 0) return QL_OK;

@@ -47,7 +47,7 @@ static void everything_comes_back(void **state)
     quads.quality.irregular_interior = 3;
     quads.quality.chamfer_pct = NAN;
     quads.quality.total_s = 1.25;
-    ql_result_content content = {"sphere-01234567", &mesh, &train, &options, &quads, &provenance, 77, 2};
+    ql_result_content content = {"sphere-01234567", &mesh, &train, &options, &quads, &provenance, 77, 2, 1};
     ASSERT_OK(ql_result_write(path, &content));
     ASSERT_OK(ql_result_read(read, path, QL_RESULT_ALL));
 

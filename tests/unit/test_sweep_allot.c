@@ -114,7 +114,7 @@ static void test_brute_force(void **state)
         for (int ranks = 1; ranks <= TINY_RANKS; ++ranks)
             for (int count = 1; count <= TINY; ++count) {
                 brute b = {.m = &m, .count = count, .ranks = ranks, .order = {0, 1, 2, 3}, .best_s = INFINITY};
-                ql_allot_problem problem = {count, ranks, seconds_of, &m};
+                ql_allot_problem problem = {count, ranks, 0, seconds_of, &m};
                 ql_allotment allotment;
                 choose_groups(&b, 0);
                 ASSERT_OK(ql_allot_make(&allotment, &problem));
@@ -176,7 +176,7 @@ static void test_bounds(void **state)
                    .least_group = seed % 5 == 4 ? 2 : 1};
         draw(work, count, seed);
         for (size_t r = 0; r < sizeof ranks / sizeof *ranks; ++r) {
-            ql_allot_problem problem = {count, ranks[r], seconds_of, &m};
+            ql_allot_problem problem = {count, ranks[r], 0, seconds_of, &m};
             ql_allotment a;
             ql_allot_outcome outcome;
             bool power = (ranks[r] & (ranks[r] - 1)) == 0;
@@ -199,7 +199,7 @@ static void test_known(void **state)
     (void)state;
     const double work[] = {1, 8, 1, 1, 1, 1, 1, 1, 1};
     model m = {.work = work};
-    ql_allot_problem problem = {9, 4, seconds_of, &m};
+    ql_allot_problem problem = {9, 4, 0, seconds_of, &m};
     ql_allotment a;
     ASSERT_OK(ql_allot_make(&a, &problem)); /* 16 in all, 4 each: the long one must be shared */
     assert_true(fabs(a.lower_bound_s - 4) < 1e-6 && fabs(a.makespan_s - 4) < 1e-9 && a.efficiency > 1 - 1e-9);
@@ -214,14 +214,14 @@ static void test_known(void **state)
     ql_allot_destroy(&a);
 
     /* one mesh, a number of ranks that is no power of two: all of them */
-    problem = (ql_allot_problem){1, 6, seconds_of, &m};
+    problem = (ql_allot_problem){1, 6, 0, seconds_of, &m};
     m.exchange_s = 0;
     ASSERT_OK(ql_allot_make(&a, &problem));
     assert_int_equal(a.group[0], 6);
     ql_allot_destroy(&a);
 
     /* memory for three ranks at least; and for none */
-    problem = (ql_allot_problem){9, 4, seconds_of, &m};
+    problem = (ql_allot_problem){9, 4, 0, seconds_of, &m};
     m.least_group = 3;
     ASSERT_OK(ql_allot_make(&a, &problem));
     for (int i = 0; i < 9; ++i) assert_int_equal(a.group[i], 4);
@@ -232,7 +232,14 @@ static void test_known(void **state)
     assert_true(a.makespan_s == 0);
     ql_allot_destroy(&a);
 
-    problem.count = 0;
+    /* a size that was asked for; more than there are */
+    m.least_group = 1;
+    for (problem.only = 3; problem.only <= 5; problem.only += 2) {
+        ASSERT_OK(ql_allot_make(&a, &problem));
+        for (int i = 0; i < 9; ++i) assert_int_equal(a.group[i], problem.only == 3 ? 3 : 4);
+        ql_allot_destroy(&a);
+    }
+    problem.count = problem.only = 0;
     ASSERT_OK(ql_allot_make(&a, &problem));
     assert_true(a.makespan_s == 0 && a.efficiency == 1);
     ql_allot_destroy(&a);
@@ -274,7 +281,7 @@ static void test_speed(void **state)
     assert_non_null(work);
     draw(work, COUNT, 3);
     model m = {.work = work, .serial_s = 1e-3, .exchange_s = 1e-3};
-    ql_allot_problem problem = {COUNT, RANKS, seconds_of, &m};
+    ql_allot_problem problem = {COUNT, RANKS, 0, seconds_of, &m};
     ql_allotment a;
     double began = ql_clock_cpu_s();
     ASSERT_OK(ql_allot_make(&a, &problem));
@@ -293,7 +300,7 @@ static void test_no_memory(void **state)
     (void)state;
     const double work[] = {3, 2, 1};
     model m = {.work = work};
-    ql_allot_problem problem = {3, 2, seconds_of, &m};
+    ql_allot_problem problem = {3, 2, 0, seconds_of, &m};
     ql_allotment a;
     ql_status status = QL_STATUS_NO_MEMORY;
     for (int64_t n = 1; status == QL_STATUS_NO_MEMORY; ++n) {
