@@ -62,6 +62,7 @@ set(QL_HDF5_FOR_MPI ${QL_HAVE_MPI} CACHE INTERNAL "QL_HAVE_MPI when HDF5 was cho
 add_library(ql_hdf5 INTERFACE)
 target_include_directories(ql_hdf5 SYSTEM INTERFACE ${HDF5_C_INCLUDE_DIRS})
 target_link_libraries(ql_hdf5 INTERFACE ${HDF5_C_LIBRARIES})
+target_compile_definitions(ql_hdf5 INTERFACE H5_USE_110_API) # newer ones changed some calls
 set(QL_HDF5_KIND "serial")
 if(HDF5_IS_PARALLEL) # its headers include mpi.h
     if(NOT QL_HAVE_MPI)

@@ -421,6 +421,8 @@ static ql_status find_place(mpi_comm *self, MPI_Comm mpi)
     return status;
 }
 
+MPI_Comm ql_mpi_handle(const ql_comm *comm) { return ((const mpi_comm *)comm)->collective; }
+
 ql_status ql_mpi_comm_create(ql_comm **comm, MPI_Comm mpi, bool threads)
 {
     mpi_comm *self;

@@ -13,4 +13,7 @@ ql_status ql_mpi_check(int code, const char *what);
  * `mpi`. */
 ql_status ql_mpi_comm_create(ql_comm **comm, MPI_Comm mpi, bool threads);
 
+/* The communicator of MPI behind one of ours, for libraries that take one. */
+MPI_Comm ql_mpi_handle(const ql_comm *comm);
+
 #endif

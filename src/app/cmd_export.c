@@ -19,7 +19,7 @@ typedef struct export_job {
     const char *from, *out;
     ql_export_what what;
     ql_export_format format;
-    int64_t done, missing, failed;
+    int64_t done, missing, failed, packed;
 } export_job;
 
 static ql_status parse_choice(const char *text, const char *choices, const char *argument, int *index)
@@ -79,7 +79,10 @@ static ql_status export_run(export_job *job)
     QL_TRY(ql_listing_read(&listing, job->from));
     ql_status status = QL_OK;
     for (int64_t i = 0; i < listing.count && status == QL_OK; ++i)
-        if (listing.meshes[i].finished) status = export_mesh_of_run(job, listing.meshes[i].id);
+        if (listing.meshes[i].packed)
+            ++job->packed;
+        else if (listing.meshes[i].finished)
+            status = export_mesh_of_run(job, listing.meshes[i].id);
     ql_listing_destroy(&listing);
     return status;
 }
@@ -91,8 +94,9 @@ static int run_job(export_job *job, const char *command)
     (void)printf("%lld written to %s", (long long)job->done, job->out);
     if (job->missing > 0) (void)printf(", %lld have none", (long long)job->missing);
     if (job->failed > 0) (void)printf(", %lld damaged", (long long)job->failed);
+    if (job->packed > 0) (void)printf(", %lld are packed (quadloom unpack brings them back)", (long long)job->packed);
     (void)printf("\n");
-    return job->missing + job->failed > 0 ? QL_EXIT_SOME_FAILED : QL_EXIT_OK;
+    return job->missing + job->failed + job->packed > 0 ? QL_EXIT_SOME_FAILED : QL_EXIT_OK;
 }
 
 int ql_cmd_export(int argc, char **argv)

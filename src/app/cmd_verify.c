@@ -3,6 +3,8 @@
 #include "app/commands.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "store/pack.h"
+#include "store/packed.h"
 #include "store/store.h"
 
 #include <stdio.h>
@@ -11,7 +13,7 @@
 static const char *const DETAILS = "Reads every result completely: checksums of all arrays, shapes, unit orthogonal "
                                    "tangent directions that agree with\n"
                                    "theta, indices that sum to 4 chi on closed surfaces, pure quads, provenance; and "
-                                   "every checkpoint. One line per file.\n"
+                                   "every checkpoint; of a pack the hash of every mesh. One line each.\n"
                                    "Exit code 0: all good, 1: something is damaged, 2: wrong command line.";
 
 typedef struct tally {
@@ -64,6 +66,42 @@ static ql_status verify_checkpoint(tally *sum, const char *path)
     return QL_OK;
 }
 
+static void visit_packed(void *context, const char *id, const char *problem)
+{
+    tally *sum = context;
+    ++sum->results;
+    sum->bad += problem[0] != '\0';
+    if (problem[0] == '\0')
+        (void)printf("good %s (packed)\n", id);
+    else
+        (void)printf("BAD  %s\n", problem);
+}
+
+static ql_status verify_pack(tally *sum, const char *path)
+{
+    ql_status status = ql_pack_verify(path, visit_packed, sum);
+    if (status == QL_OK || status == QL_STATUS_NO_MEMORY) return status;
+    (void)printf("BAD  %s\n", ql_error_text());
+    ++sum->results;
+    ++sum->bad;
+    return QL_OK;
+}
+
+/* The packs that hold results of a run. */
+static ql_status verify_packs(tally *sum, const char *directory)
+{
+    ql_packed packed;
+    QL_TRY(ql_packed_read(&packed, directory));
+    ql_status status = QL_OK;
+    for (int64_t i = 0; status == QL_OK && i < packed.count; ++i) {
+        bool seen = false;
+        for (int64_t k = i - 1; k >= 0 && !seen; --k) seen = strcmp(packed.meshes[k].path, packed.meshes[i].path) == 0;
+        if (!seen) status = verify_pack(sum, packed.meshes[i].path);
+    }
+    ql_packed_destroy(&packed);
+    return status;
+}
+
 static ql_status verify_run(tally *sum, const char *directory)
 {
     char path[QL_PATH_SIZE];
@@ -73,6 +111,7 @@ static ql_status verify_run(tally *sum, const char *directory)
     ql_status status = QL_OK;
     for (int64_t i = 0; i < listing.count && status == QL_OK; ++i) {
         const ql_listed_mesh *mesh = &listing.meshes[i];
+        if (mesh->packed) continue;
         if (mesh->finished) {
             status = ql_rundir_path(path, directory, QL_RUN_RESULT, mesh->id);
             if (status == QL_OK) status = verify_result(sum, path);
@@ -82,13 +121,14 @@ static ql_status verify_run(tally *sum, const char *directory)
         }
     }
     ql_listing_destroy(&listing);
-    return status;
+    return status == QL_OK ? verify_packs(sum, directory) : status;
 }
 
 static ql_status verify_one(tally *sum, const char *path)
 {
     if (!ql_path_exists(path)) return QL_FAIL(USAGE, "%s: no such file or directory", path);
-    return ql_path_is_directory(path) ? verify_run(sum, path) : verify_result(sum, path);
+    if (ql_path_is_directory(path)) return verify_run(sum, path);
+    return ql_pack_is(path) ? verify_pack(sum, path) : verify_result(sum, path);
 }
 
 int ql_cmd_verify(int argc, char **argv)

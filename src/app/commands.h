@@ -25,12 +25,14 @@ typedef enum ql_exit {
 #endif
 #define QL_COMMAND_LIST(X)                                                                                             \
     X(run, "INPUT... -o RUN_DIR [-c FILE.yaml] [--set KEY=VALUE]...", "train every mesh of a collection")              \
-    X(plan, "INPUT... [-o RUN_DIR] [-c FILE.yaml] [--ranks N]", "predict how long a collection takes")                 \
+    X(plan, "INPUT... [-o RUN_DIR] [-c FILE.yaml] [--ranks N] [--simulate]", "predict how long a collection takes")    \
     X(status, "RUN_DIR [--json] [--watch]", "show how far a run is, what it does, what failed")                        \
     X(halt, "RUN_DIR", "ask a running sweep to checkpoint and stop")                                                   \
     X(verify, "RUN_DIR | RESULT.h5...", "check every byte and number of finished results and checkpoints")             \
     X(quads, "RESULT.h5 | MESH [--field FILE] -o OUT.obj", "make a verified quad mesh from a field")                   \
     X(export, "RUN_DIR | RESULT.h5 [--what WHAT] [--format FORMAT] -o OUT", "write fields, quads, meshes for others")  \
+    X(pack, "RUN_DIR -o FILE.h5 [--delete]", "put all results of a run into one file")                                 \
+    X(unpack, "FILE.h5 -o DIR [ID]...", "bring results of a pack back as files")                                       \
     X(inspect, "MESH... [--json] [--sharp-angle DEG]", "show what a mesh is and what is wrong with it")                \
     X(generate, "NAME [--faces N] -o FILE", "write a mesh made by formula: sphere, torus, block, ...")                 \
     X(bench, "train|gemm [--mesh FILE] [--steps N] [--json]", "measure training steps or matrix products")             \

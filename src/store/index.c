@@ -27,7 +27,7 @@ static ql_status put_number_column(hid_t file, const char *name, const ql_summar
     return status;
 }
 
-static ql_status put_columns(hid_t file, const ql_summary *rows, int64_t count)
+ql_status ql_part_put_table(hid_t file, const ql_summary *rows, int64_t count)
 {
     for (int c = 0; c < ql_summary_column_count(); ++c) {
         const ql_summary_column *column = ql_summary_column_at(c);
@@ -65,7 +65,7 @@ static ql_status put_index(hid_t file, const ql_summary *rows, int64_t count)
     char stamp[QL_STAMP_SIZE];
     int64_t finished, failed = 0;
     for (int64_t i = 0; i < count; ++i) failed += strcmp(rows[i].status, "failed") == 0;
-    QL_TRY(put_columns(file, rows, count));
+    QL_TRY(ql_part_put_table(file, rows, count));
     QL_TRY(put_links(file, rows, count, &finished));
     QL_TRY(ql_h5_put_text(file, "format", "quadloom-index"));
     QL_TRY(ql_h5_put_int(file, "format_version", 1));

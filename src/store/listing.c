@@ -3,6 +3,8 @@
 
 #include "base/memory.h"
 #include "store/checkpoint.h"
+#include "store/pack.h"
+#include "store/packed.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -10,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum found_in { IN_MESHES, IN_FAILURES, IN_CHECKPOINTS } found_in;
+typedef enum found_in { IN_MESHES, IN_FAILURES, IN_CHECKPOINTS, IN_PACK } found_in;
 
 typedef struct id_list {
     ql_listed_mesh *items;
@@ -27,8 +29,10 @@ static ql_status append(id_list *list, const char *name, size_t length, found_in
         list->capacity = capacity;
     }
     ql_listed_mesh *item = &list->items[list->count++];
-    *item = (ql_listed_mesh){
-        .finished = where == IN_MESHES, .failed = where == IN_FAILURES, .checkpointed = where == IN_CHECKPOINTS};
+    *item = (ql_listed_mesh){.finished = where == IN_MESHES || where == IN_PACK,
+                             .failed = where == IN_FAILURES,
+                             .checkpointed = where == IN_CHECKPOINTS,
+                             .packed = where == IN_PACK};
     memcpy(item->id, name, length);
     item->id[length] = '\0';
     return QL_OK;
@@ -55,6 +59,17 @@ static ql_status list_folder(id_list *list, const char *run_directory, const cha
     return status;
 }
 
+static ql_status list_packed(id_list *list, const char *run_directory)
+{
+    ql_packed packed;
+    QL_TRY(ql_packed_read(&packed, run_directory));
+    ql_status status = QL_OK;
+    for (int64_t i = 0; status == QL_OK && i < packed.count; ++i)
+        status = append(list, packed.meshes[i].id, strlen(packed.meshes[i].id), IN_PACK);
+    ql_packed_destroy(&packed);
+    return status;
+}
+
 static int compare_ids(const void *a, const void *b)
 {
     return strcmp(((const ql_listed_mesh *)a)->id, ((const ql_listed_mesh *)b)->id);
@@ -69,6 +84,9 @@ static void merge(ql_listing *listing, id_list *list)
         ql_listed_mesh *last = kept > 0 ? &list->items[kept - 1] : NULL;
         const ql_listed_mesh *item = &list->items[i];
         if (last != NULL && strcmp(last->id, item->id) == 0) {
+            /* packed means that no file says it is finished */
+            last->packed = (last->packed && !(item->finished && !item->packed)) ||
+                           (item->packed && !(last->finished && !last->packed));
             last->finished |= item->finished;
             last->failed |= item->failed;
             last->checkpointed |= item->checkpointed;
@@ -93,6 +111,7 @@ ql_status ql_listing_read(ql_listing *listing, const char *run_directory)
     if (status == QL_OK) status = list_folder(&list, run_directory, "failures", ".json", IN_FAILURES);
     if (status == QL_OK) status = list_folder(&list, run_directory, "checkpoints", ".h5", IN_CHECKPOINTS);
     if (status == QL_OK) status = list_folder(&list, run_directory, "checkpoints", ".h5.previous", IN_CHECKPOINTS);
+    if (status == QL_OK) status = list_packed(&list, run_directory);
     if (status == QL_OK)
         merge(listing, &list);
     else
@@ -173,7 +192,9 @@ static ql_status row_of(ql_summary *row, const char *run_directory, const ql_lis
 {
     ql_status status;
     ql_summary_init(row);
-    if (mesh->finished)
+    if (mesh->packed)
+        status = QL_OK; /* packed_rows */
+    else if (mesh->finished)
         status = finished_row(row, run_directory, mesh->id);
     else if (mesh->failed)
         status = failed_row(row, run_directory, mesh->id);
@@ -181,6 +202,41 @@ static ql_status row_of(ql_summary *row, const char *run_directory, const ql_lis
         status = unfinished_row(row, run_directory, mesh->id);
     put(row->mesh, mesh->id); /* its file's name, whatever is in the file */
     return status;
+}
+
+/* ---- rows of packed meshes ---- */
+
+static int compare_row(const void *id, const void *row) { return strcmp(id, ((const ql_summary *)row)->mesh); }
+
+/* Every pack is read once; a row that cannot be had says why. */
+static ql_status packed_rows(ql_summary *rows, const ql_listing *listing, const char *run_directory)
+{
+    ql_packed packed;
+    QL_TRY(ql_packed_read(&packed, run_directory));
+    ql_summary *theirs = NULL;
+    int64_t count = 0;
+    const char *open = "";
+    for (int64_t i = 0; i < listing->count; ++i) {
+        const ql_packed_mesh *mesh = listing->meshes[i].packed ? ql_packed_find(&packed, listing->meshes[i].id) : NULL;
+        if (mesh == NULL) continue;
+        if (strcmp(open, mesh->path) != 0) {
+            ql_free(theirs);
+            open = mesh->path;
+            if (ql_pack_rows(open, &theirs, &count) != QL_OK) put(rows[i].reason, ql_error_text());
+        }
+        const ql_summary *row =
+            theirs == NULL ? NULL : bsearch(mesh->id, theirs, (size_t)count, sizeof *theirs, compare_row);
+        if (row != NULL) {
+            rows[i] = *row;
+        } else {
+            put(rows[i].status, "failed");
+            put(rows[i].stage, "store");
+            if (rows[i].reason[0] == '\0') (void)snprintf(rows[i].reason, QL_SUMMARY_TEXT, "not in %.480s", mesh->path);
+        }
+    }
+    ql_free(theirs);
+    ql_packed_destroy(&packed);
+    return QL_OK;
 }
 
 ql_status ql_rundir_rows(const char *run_directory, ql_summary **rows, int64_t *count)
@@ -192,6 +248,7 @@ ql_status ql_rundir_rows(const char *run_directory, ql_summary **rows, int64_t *
     ql_status status = QL_TAKE(*rows, listing.count);
     for (int64_t i = 0; i < listing.count && status == QL_OK; ++i)
         status = row_of(&(*rows)[i], run_directory, &listing.meshes[i]);
+    if (status == QL_OK) status = packed_rows(*rows, &listing, run_directory);
     if (status == QL_OK) {
         *count = listing.count;
     } else {

@@ -13,4 +13,7 @@ ql_status ql_part_put_options(hid_t file, const char *group, const char *prefix,
 ql_status ql_part_put_summary(hid_t object, const ql_summary *row);
 ql_status ql_part_get_summary(hid_t object, ql_summary *row);
 
+/* /table of many rows: one dataset per column. */
+ql_status ql_part_put_table(hid_t file, const ql_summary *rows, int64_t count);
+
 #endif

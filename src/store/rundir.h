@@ -70,6 +70,7 @@ ql_status ql_attempts_settle(const char *run_directory, const char *id);
 typedef struct ql_listed_mesh {
     char id[QL_ID_SIZE];
     bool finished, failed, checkpointed; /* which files there are */
+    bool packed;                         /* finished, and its file only in a pack (packed.txt) */
 } ql_listed_mesh;
 
 typedef struct ql_listing {
@@ -77,7 +78,7 @@ typedef struct ql_listing {
     ql_listed_mesh *meshes;                      /* sorted by id */
 } ql_listing;
 
-/* Three directory listings; opens no file. */
+/* Directory listings and packed.txt; opens no other file. */
 ql_status ql_listing_read(ql_listing *listing, const char *run_directory);
 const ql_listed_mesh *ql_listing_find(const ql_listing *listing, const char *id); /* NULL: nothing there */
 void ql_listing_destroy(ql_listing *listing);                                     /* NULL-safe */

@@ -209,7 +209,7 @@ ql_status ql_cost_read(ql_cost *cost, const char *path)
 #undef READ
     ql_free(text);
     if (found && cost->s_per_flop > 0) return QL_OK;
-    return QL_FAIL(FORMAT,
+    return QL_FAIL(USAGE,
                    "%s: is not a cost model (lines of a coefficient's name and a number; plan keeps its own in "
                    "~/.cache/quadloom/speed-*)",
                    path);

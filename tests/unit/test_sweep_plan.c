@@ -6,16 +6,15 @@
 #include <math.h>
 #include <string.h>
 
-/* Engine cpu, one thread on a Zen 3 core, measured by `quadloom plan` (analysis/results/cost_zen3.txt); exchange: 17.5 MB in 3 ms
- * between two ranks of a node. */
-static const ql_cost MEASURED = {.fixed_s = 0.018,
-                                 .s_per_flop = 1.25e-11,
-                                 .latency_s = 1e-4,
+/* analysis/results/cost_zen3.txt: engine cpu, one thread on a Zen 3 core, by `quadloom plan`. */
+static const ql_cost MEASURED = {.fixed_s = 0.101167385,
+                                 .s_per_flop = 1.39853257e-11,
+                                 .latency_s = 0.0001,
                                  .s_per_byte = 1.7e-10,
-                                 .prepare_s = 0.05,
-                                 .prepare_s_per_face = 1.5e-5,
-                                 .memory_bytes = 2.5e8,
-                                 .memory_bytes_per_face = 4e4};
+                                 .prepare_s = 0.225099558,
+                                 .prepare_s_per_face = 2.80327079e-05,
+                                 .memory_bytes = 230601179,
+                                 .memory_bytes_per_face = 98564.0687};
 
 /* Log-normal sizes, sigma 1.2, single meshes 10 % off: at least 95 % of the ranks' time is work with 16 meshes per rank, 85 %
  * with 4, on 8 to 4096 ranks. */
@@ -33,8 +32,8 @@ static void test_efficiency(void **state)
     assert_true(faces != NULL && jobs != NULL);
     ql_options_init(&options);
     for (size_t c = 0; c < sizeof cases / sizeof *cases; ++c)
-        for (int ranks = 8; ranks <= 4096; ranks *= 2)
-            for (uint64_t seed = 1; seed <= (ranks > 512 ? 1 : SEEDS); ++seed) {
+        for (int ranks = 8; ranks <= 4096; ranks *= ranks < 512 ? 2 : 8)
+            for (uint64_t seed = 1; seed <= (ranks > 128 ? 1 : SEEDS); ++seed) {
                 int64_t count = (int64_t)cases[c].per_rank * ranks;
                 ql_plan_request request = {&MEASURED, &options, ranks, 0};
                 ql_allot_outcome outcome;
@@ -63,9 +62,9 @@ static void test_limits(void **state)
     ql_options_init(&options);
     const ql_cost_job jobs[] = {ql_cost_job_of(100000, &options, 0), ql_cost_job_of(2, &options, 0),
                                 ql_cost_job_of(0, &options, 0)};
-    ql_plan_request request = {&MEASURED, &options, 8, 2.5e9};
+    ql_plan_request request = {&MEASURED, &options, 8, 5.5e9};
     ASSERT_OK(ql_plan_jobs(&plan, &request, jobs, 3));
-    assert_true(plan.allotment.group[0] >= 2 && plan.memory_bytes <= 2.5e9);
+    assert_true(plan.allotment.group[0] >= 2 && plan.memory_bytes <= 5.5e9);
     assert_true(plan.allotment.group[1] <= 2);
     assert_int_equal(plan.allotment.group[2], 1);
     ql_plan_destroy(&plan);
