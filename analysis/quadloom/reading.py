@@ -107,16 +107,21 @@ class Run:
     @property
     def finished(self):
         """Names (NAME-HASH8) of the finished meshes."""
-        found = glob.glob(os.path.join(glob.escape(self.path), "meshes", "*.h5"))
-        return sorted(os.path.basename(file)[:-3] for file in found)
+        return sorted(self._files("meshes", ".h5"))
+
+    def _files(self, folder, ending):
+        """ID -> path of the files in a folder and, in a run of many meshes, the folders in it."""
+        inside = os.path.join(glob.escape(self.path), folder)
+        found = glob.glob(os.path.join(inside, "*" + ending)) + glob.glob(os.path.join(inside, "[0-9a-f][0-9a-f]", "*" + ending))
+        return {os.path.basename(file)[:-len(ending)]: file for file in found}
 
     @property
     def failures(self):
         """Name -> what failures/NAME.json says."""
         found = {}
-        for file in sorted(glob.glob(os.path.join(glob.escape(self.path), "failures", "*.json"))):
+        for name, file in sorted(self._files("failures", ".json").items()):
             with io.open(file, encoding="utf-8") as stream:
-                found[os.path.basename(file)[:-5]] = json.load(stream)
+                found[name] = json.load(stream)
         return found
 
     @property
@@ -141,7 +146,9 @@ class Run:
         return sorted(events, key=lambda event: event.get("time", ""))
 
     def __getitem__(self, name):
-        return Result(os.path.join(self.path, "meshes", name + ".h5"))
+        flat = os.path.join(self.path, "meshes", name + ".h5")
+        part = os.path.join(self.path, "meshes", name.rpartition("-")[2][:2], name + ".h5")
+        return Result(part if os.path.exists(part) else flat)
 
     def __iter__(self):
         return (self[name] for name in self.finished)

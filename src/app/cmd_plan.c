@@ -144,7 +144,11 @@ static ql_status make_plan(ql_planning *p)
     bool meshes = p->arguments->operand_count > 0;
     if (meshes) QL_TRY(look(p));
     QL_TRY(learn_cost(p));
-    ql_plan_request request = {&p->cost, &p->options, p->ranks, 1e6 * (double)p->options.engine.memory_mb};
+    ql_plan_request request = {.cost = &p->cost,
+                               .options = &p->options,
+                               .groups = ql_engine_shares(p->engine, &p->options.train),
+                               .ranks = p->ranks,
+                               .memory_bytes = 1e6 * (double)p->options.engine.memory_mb};
     double began = ql_clock_s();
     if (meshes) QL_TRY(ql_plan_survey(&p->plan, &request, &p->survey, &p->collection));
     p->planning_s = ql_clock_s() - began;

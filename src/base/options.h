@@ -80,6 +80,10 @@ typedef struct ql_sweep_options {
     int64_t prefetch;           /* meshes prepared ahead per rank */
 } ql_sweep_options;
 
+typedef struct ql_store_options {
+    bool parameters; /* keep the networks in results */
+} ql_store_options;
+
 typedef struct ql_log_options {
     char level[QL_OPTION_TEXT]; /* error, warning, info, debug */
     double interval_s;          /* between progress lines in a log file */
@@ -100,6 +104,7 @@ typedef struct ql_options {
     ql_engine_options engine;
     ql_quads_options quads;
     ql_sweep_options sweep;
+    ql_store_options store;
     ql_log_options log;
     unsigned char source[QL_OPTION_MAX]; /* ql_option_source of each row of the table */
 } ql_options;

@@ -99,6 +99,10 @@ static const ql_option table[] = {
           "Checkpoint and stop in time to be done by then (HH:MM:SS is read too); 0: none"),
     PLAIN(INT, sweep.prefetch, "meshes", 0, 1000, "1", "Meshes that a rank reads and prepares ahead"),
 
+    SWITCH(store.parameters, "true",
+           "Keep both networks in the result (17.5 MB each); false: field, quads and history alone, for sweeps of "
+           "thousands of small meshes"),
+
     WORD(log.level, "error|warning|info|debug", "info",
          "Least severe message shown. error: something is lost; warning: look at it; info: progress; debug: "
          "for developers"),

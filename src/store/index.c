@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "store/parts.h"
+#include "store/rundir.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -42,31 +43,35 @@ ql_status ql_part_put_table(hid_t file, const ql_summary *rows, int64_t count)
     return QL_OK;
 }
 
-static ql_status put_links(hid_t file, const ql_summary *rows, int64_t count, int64_t *finished)
+/* Meshes that are only in a pack have no file to link to. */
+static ql_status put_links(hid_t file, const char *run_directory, const ql_summary *rows, int64_t count,
+                           int64_t *finished)
 {
     hid_t group;
     *finished = 0;
     QL_TRY(ql_h5_group(file, "meshes", &group));
     ql_status status = QL_OK;
     for (int64_t i = 0; i < count && status == QL_OK; ++i) {
-        char target[QL_SUMMARY_TEXT + 16];
+        char path[QL_PATH_SIZE];
         if (strcmp(rows[i].status, "finished") != 0) continue;
-        (void)snprintf(target, sizeof target, "meshes/%s.h5", rows[i].mesh);
+        ++*finished;
+        status = ql_rundir_path(path, run_directory, QL_RUN_RESULT, rows[i].mesh);
+        if (status != QL_OK || !ql_path_exists(path)) continue;
+        const char *target = path + strlen(run_directory) + 1;
         if (H5Lcreate_external(target, "/", group, rows[i].mesh, H5P_DEFAULT, H5P_DEFAULT) < 0)
             status = QL_H5_FAIL(INTERNAL, "link to %s", target);
-        ++*finished;
     }
     (void)H5Gclose(group);
     return status;
 }
 
-static ql_status put_index(hid_t file, const ql_summary *rows, int64_t count)
+static ql_status put_index(hid_t file, const char *run_directory, const ql_summary *rows, int64_t count)
 {
     char stamp[QL_STAMP_SIZE];
     int64_t finished, failed = 0;
     for (int64_t i = 0; i < count; ++i) failed += strcmp(rows[i].status, "failed") == 0;
     QL_TRY(ql_part_put_table(file, rows, count));
-    QL_TRY(put_links(file, rows, count, &finished));
+    QL_TRY(put_links(file, run_directory, rows, count, &finished));
     QL_TRY(ql_h5_put_text(file, "format", "quadloom-index"));
     QL_TRY(ql_h5_put_int(file, "format_version", 1));
     QL_TRY(ql_h5_put_int(file, "finished", finished));
@@ -78,9 +83,13 @@ static ql_status put_index(hid_t file, const ql_summary *rows, int64_t count)
 ql_status ql_summary_write_index(const char *path, const ql_summary *rows, int64_t count)
 {
     ql_h5_image image;
+    char run_directory[QL_PATH_SIZE];
+    size_t length = strlen(path) - strlen(ql_path_name(path));
+    (void)snprintf(run_directory, sizeof run_directory, "%.*s", length > 0 ? (int)length - 1 : 1,
+                   length > 0 ? path : ".");
     ql_h5_lock();
     ql_status status = ql_h5_image_create(&image, 200000 + (size_t)count * 512);
-    if (status == QL_OK) status = put_index(image.file, rows, count);
+    if (status == QL_OK) status = put_index(image.file, run_directory, rows, count);
     if (status == QL_OK) status = ql_h5_image_close(&image);
     ql_h5_unlock();
     if (status == QL_OK) status = ql_file_write_whole(path, image.bytes, image.size);

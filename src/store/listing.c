@@ -38,7 +38,9 @@ static ql_status append(id_list *list, const char *name, size_t length, found_in
     return QL_OK;
 }
 
-/* Names "ID" + ending in a folder. Temporary files end otherwise. */
+static bool is_part(const char *name) { return strlen(name) == 2 && strspn(name, "0123456789abcdef") == 2; }
+
+/* Names "ID" + ending in a folder and, in a wide run, the folders in it. Temporary files end otherwise. */
 static ql_status list_folder(id_list *list, const char *run_directory, const char *folder, const char *ending,
                              found_in where)
 {
@@ -51,6 +53,7 @@ static ql_status list_folder(id_list *list, const char *run_directory, const cha
     size_t tail = strlen(ending);
     while (status == QL_OK && (entry = readdir(listing)) != NULL) {
         size_t length = strlen(entry->d_name);
+        if (is_part(entry->d_name)) status = list_folder(list, path, entry->d_name, ending, where);
         if (length <= tail || length - tail >= QL_ID_SIZE || entry->d_name[0] == '.') continue;
         if (strcmp(entry->d_name + length - tail, ending) == 0)
             status = append(list, entry->d_name, length - tail, where);
@@ -259,16 +262,21 @@ ql_status ql_rundir_rows(const char *run_directory, ql_summary **rows, int64_t *
     return status;
 }
 
-ql_status ql_rundir_write_summary(const char *run_directory)
+ql_status ql_rundir_write_rows(const char *run_directory, const ql_summary *rows, int64_t count)
 {
     char path[QL_PATH_SIZE];
+    QL_TRY(ql_rundir_path(path, run_directory, QL_RUN_SUMMARY, NULL));
+    QL_TRY(ql_summary_write_csv(path, rows, count));
+    QL_TRY(ql_rundir_path(path, run_directory, QL_RUN_INDEX, NULL));
+    return ql_summary_write_index(path, rows, count);
+}
+
+ql_status ql_rundir_write_summary(const char *run_directory)
+{
     ql_summary *rows;
     int64_t count;
     QL_TRY(ql_rundir_rows(run_directory, &rows, &count));
-    ql_status status = ql_rundir_path(path, run_directory, QL_RUN_SUMMARY, NULL);
-    if (status == QL_OK) status = ql_summary_write_csv(path, rows, count);
-    if (status == QL_OK) status = ql_rundir_path(path, run_directory, QL_RUN_INDEX, NULL);
-    if (status == QL_OK) status = ql_summary_write_index(path, rows, count);
+    ql_status status = ql_rundir_write_rows(run_directory, rows, count);
     ql_free(rows);
     return status;
 }

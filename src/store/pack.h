@@ -1,7 +1,7 @@
 /* Thousands of result files in one HDF5 file, and back.
  *
- *   /data/PATH          the datasets PATH (as in a result file) of all meshes, one behind the other; chunked, fletcher32, all but
- *                       the contiguous ones of a result compressed. Another type or width: PATH~2, ...
+ *   /data/PATH          the datasets PATH (as in a result file) of all meshes, one behind the other; chunked, fletcher32; those
+ *                       that a result compresses, or that are small in it, compressed. Another type or width: PATH~2, ...
  *   /data/skeleton      all the rest of each file (skeleton.h): u8
  *   /index/mesh         NAME-HASH8 of each mesh, sorted            /index/columns  names below /data, sorted
  *   /index/start,count  meshes x columns: rows of a mesh in a column

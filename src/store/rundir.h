@@ -1,8 +1,11 @@
 /* The run directory: folders, names, failures, attempts, and who is finished.
  *
- *   run.yaml  meshes/ID.h5  quads/ID.obj  checkpoints/ID.h5 (.previous, .attempts)  events/RANK.jsonl
- * failures/ID.json summary.csv  index.h5                                                            ID =
- * NAME-HASH8 */
+ *   run.yaml  meshes/ID.h5  quads/ID.obj  checkpoints/ID.h5 (.previous, .attempts)  events/RANK.jsonl  failures/ID.json
+ *   summary.csv  index.h5  packed.txt                                                    ID = NAME-HASH8
+ *
+ * A run of more than QL_RUNDIR_NARROW meshes is wide: meshes/, quads/, checkpoints/ and failures/ have 256 folders, named by the
+ * first two digits of HASH8: meshes/3f/NAME-3f01a2b4.h5. The folder meshes/00 tells that. A run that was begun narrow and
+ * became wide keeps what it has where it is. */
 #ifndef QL_STORE_RUNDIR_H
 #define QL_STORE_RUNDIR_H
 
@@ -26,11 +29,18 @@ typedef enum ql_run_part {
  * may do so at the same time. */
 ql_status ql_rundir_create(const char *run_directory);
 
+/* Makes it wide, also one that has files already. */
+enum { QL_RUNDIR_NARROW = 2000 };
+ql_status ql_rundir_widen(const char *run_directory);
+
 /* Whether it is one: QL_OK, or an error that says what is missing. */
 ql_status ql_rundir_check(const char *run_directory);
 
 /* Path of a part; id is ignored by the first three and may be NULL. */
 ql_status ql_rundir_path(char out[QL_PATH_SIZE], const char *run_directory, ql_run_part part, const char *id);
+
+/* Path of what lies beside a checkpoint: checkpoints/ID.SUFFIX. */
+ql_status ql_rundir_side_path(char out[QL_PATH_SIZE], const char *run_directory, const char *id, const char *suffix);
 
 /* NAME-HASH8: the mesh's name with everything but letters, digits, '.', '_', '-' and UTF-8 as '_', at most
  * 100 bytes, and the first 8 hexadecimal digits of its content hash. */
@@ -87,7 +97,8 @@ void ql_listing_destroy(ql_listing *listing);                                   
  * id. A result that cannot be read becomes a failed row that says so. ql_free(*rows). */
 ql_status ql_rundir_rows(const char *run_directory, ql_summary **rows, int64_t *count);
 
-/* summary.csv and index.h5 from these rows. */
+/* summary.csv and index.h5 from these rows; and from what the run directory holds. */
+ql_status ql_rundir_write_rows(const char *run_directory, const ql_summary *rows, int64_t count);
 ql_status ql_rundir_write_summary(const char *run_directory);
 
 #endif

@@ -148,8 +148,10 @@ static ql_status take_array(ql_skeleton_array *array, const record *it)
                                  .element_bytes = size,
                                  .rows = rows,
                                  .width = 1,
-                                 .deflated = it->layout != H5D_CONTIGUOUS};
+                                 .deflated = it->layout == H5D_COMPACT};
     for (int i = 1; !flat && i < it->space.rank; ++i) array->width *= (int64_t)it->space.extent[i];
+    for (int i = 0; i < it->filters; ++i)
+        if (it->filter[i].id == H5Z_FILTER_DEFLATE) array->deflated = true;
     return QL_OK;
 }
 

@@ -17,8 +17,8 @@
  * For other m fewer ranks than half of them idle before that: makespan <= 2 sum_i k t / m + max_i t <= 3 w.
  *
  * Meshes as long as w leave nothing to fill up with when they took longer than predicted. So the same allotment is also
- * tried with deadlines of a fraction of w, each simulated with errors of prediction, and the best one is taken: with 4 or more meshes
- * per rank that ends at a few percent above w, whatever single meshes do (docs/scheduling.md).
+ * tried with deadlines of a fraction of w, and the one is taken whose end is earliest when a single mesh is 35 % late,
+ * whichever it is (docs/scheduling.md); at most 0.35 w is added to the bounds above by that.
  *
  * Deterministic: the same on every rank for the same input. O(n log n + n log m) with n meshes. */
 #ifndef QL_SWEEP_ALLOT_H
@@ -36,7 +36,7 @@ enum { QL_ALLOT_LEVELS = 34 }; /* group sizes 1, 2, 4, ..., and m */
 typedef struct ql_allot_problem {
     int64_t count; /* of meshes */
     int ranks;
-    int only; /* this group size for all (at most `ranks`); 0: what is best */
+    int only; /* group sizes are 1 and this (at most `ranks`); 0: all of them */
     /* Seconds of a mesh on `group` ranks; infinite: impossible (memory, more ranks than faces). A mesh that is impossible with
      * every group is granted to the smallest one, which finds out why. */
     double (*seconds)(const void *context, int64_t mesh, int group);

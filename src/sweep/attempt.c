@@ -16,13 +16,6 @@ enum { INNOCENT_FACTOR = 10 };
 /* A mesh takes roughly that much; large: a quarter of the memory that is left. */
 static const double BYTES_PER_FACE = 0.1e6;
 
-static ql_status side_path(char out[QL_PATH_SIZE], const char *run_directory, const char *id, const char *suffix)
-{
-    char name[QL_ID_SIZE + 32];
-    (void)snprintf(name, sizeof name, "checkpoints/%.*s.%s", QL_ID_SIZE - 1, id, suffix);
-    return ql_path_join(out, run_directory, name);
-}
-
 /* Processes that the kernel of this machine killed for lack of memory since it started; -1 = it does not tell. */
 static int64_t memory_kills(void)
 {
@@ -73,8 +66,8 @@ ql_status ql_attempt_begin(ql_attempt *attempt, const char *run_directory, const
     char begun[QL_PATH_SIZE];
     *attempt = (ql_attempt){0};
     (void)snprintf(attempt->id, sizeof attempt->id, "%s", id);
-    QL_TRY(side_path(begun, run_directory, id, "begun"));
-    QL_TRY(side_path(attempt->mark, run_directory, id, "crashed"));
+    QL_TRY(ql_rundir_side_path(begun, run_directory, id, "begun"));
+    QL_TRY(ql_rundir_side_path(attempt->mark, run_directory, id, "crashed"));
     QL_TRY(ql_attempts_begin(run_directory, id, resume_step, &attempt->number));
     int64_t deaths = attempt->number - 1;
     if (deaths > 0) {
@@ -95,7 +88,7 @@ static ql_status forget(const ql_attempt *attempt, const char *run_directory)
 {
     char begun[QL_PATH_SIZE];
     QL_TRY(ql_attempts_settle(run_directory, attempt->id));
-    QL_TRY(side_path(begun, run_directory, attempt->id, "begun"));
+    QL_TRY(ql_rundir_side_path(begun, run_directory, attempt->id, "begun"));
     return ql_path_exists(begun) ? ql_file_remove(begun) : QL_OK;
 }
 

@@ -68,6 +68,8 @@ void ql_cost_guess(ql_cost *cost, int64_t threads)
 
 /* ---- fitting ---- */
 
+enum { FEWEST_STEPS = 5 }; /* the first one is slow */
+
 /* Minimises sum ((a + b x - y) / y)^2 with a, b >= 0; false when the x do not tell a from b. */
 static bool fit_line(const double *x, const double *y, int64_t count, double *a, double *b)
 {
@@ -118,7 +120,9 @@ static void correct_exchange(ql_cost *cost, const ql_summary *rows, int64_t coun
     double is = 0, predicted = 0;
     for (int64_t i = 0; i < count; ++i) {
         int ranks = rows[i].ranks > 1 && rows[i].ranks < INT32_MAX ? (int)rows[i].ranks : 1;
-        if (ranks < 2 || !(rows[i].s_per_step > 0) || strcmp(rows[i].engine, engine) != 0) continue;
+        if (ranks < 2 || rows[i].steps < FEWEST_STEPS || !(rows[i].s_per_step > 0) ||
+            strcmp(rows[i].engine, engine) != 0)
+            continue;
         double share = exchange(cost, rows[i].faces, ranks);
         is += fmax(0, rows[i].s_per_step - (ql_cost_step(cost, rows[i].faces, off_points, ranks) - share));
         predicted += share;
@@ -145,7 +149,8 @@ static void refine(ql_cost *cost, const ql_summary *rows, int64_t count, const c
                    samples *s)
 {
     for (int64_t i = 0; i < count; ++i)
-        if (rows[i].faces > 0 && rows[i].ranks <= 1 && strcmp(rows[i].engine, engine) == 0)
+        if (rows[i].faces > 0 && rows[i].ranks <= 1 && rows[i].steps >= FEWEST_STEPS &&
+            strcmp(rows[i].engine, engine) == 0)
             take(s, ql_engine_flop_formula(rows[i].faces, off_points), rows[i].s_per_step);
     correct(&cost->fixed_s, &cost->s_per_flop, s->x, s->y, s->room, s->count);
     if (s->count > 0) cost->samples = (double)s->count;

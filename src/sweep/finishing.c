@@ -103,15 +103,18 @@ static ql_status describe(ql_worker *worker, const ql_task *task, ql_provenance 
 ql_status ql_worker_write_result(ql_worker *worker, const ql_task *task, const ql_quad_result *quads, const char *path)
 {
     ql_provenance provenance = {0};
+    ql_train_result train = task->result; /* borrowed */
+    if (!task->options.store.parameters) train.parameters = NULL;
     ql_status status = describe(worker, task, &provenance);
     ql_result_content content = {.id = task->work->id,
                                  .mesh = &task->mesh,
-                                 .train = &task->result,
+                                 .train = &train,
                                  .options = &task->options,
                                  .quads = quads,
                                  .provenance = &provenance,
                                  .options_hash = ql_train_options_hash(&task->options, worker->setup->engine->name),
-                                 .attempts = task->attempt.number > 0 ? task->attempt.number : 1};
+                                 .attempts = task->attempt.number > 0 ? task->attempt.number : 1,
+                                 .ranks = task->ranks};
     if (status == QL_OK) status = ql_result_write(path, &content);
     ql_provenance_destroy(&provenance);
     return status;

@@ -7,10 +7,21 @@
 #include <math.h>
 #include <stdlib.h>
 
+/* With fewer faces a rank spends more time on what every rank does for itself (Adam, packing of weights) and on travelling
+ * gradients than on its share, whatever the model says. */
+enum { FACES_PER_RANK = 250 };
+
 typedef struct question {
     const ql_plan_request *request;
     const ql_cost_job *jobs;
+    int only;
 } question;
+
+static bool may_share(const question *q, const ql_cost_job *job, int group)
+{
+    int64_t needed = q->only > 0 ? group : (int64_t)FACES_PER_RANK * group;
+    return q->request->groups && job->faces >= needed;
+}
 
 static double seconds_of(const void *context, int64_t mesh, int group)
 {
@@ -18,17 +29,21 @@ static double seconds_of(const void *context, int64_t mesh, int group)
     const ql_cost_job *job = &q->jobs[mesh];
     double limit = q->request->memory_bytes;
     if (job->faces <= 0) return group == 1 ? 0 : INFINITY; /* cannot be read: a rank will record why */
-    if (group > job->faces || (limit > 0 && ql_cost_memory(q->request->cost, job->faces, group) > limit))
-        return INFINITY;
+    if (group > 1 && !may_share(q, job, group)) return INFINITY;
+    if (group == 1 && q->only > 1 && may_share(q, job, q->only)) return INFINITY;
+    if (limit > 0 && ql_cost_memory(q->request->cost, job->faces, group) > limit) return INFINITY;
     return ql_cost_mesh(q->request->cost, job, group);
 }
 
 /* plan->jobs and plan->count are there. */
 static ql_status make(ql_plan *plan, const ql_plan_request *request)
 {
-    question q = {request, plan->jobs};
     long only = strtol(request->options->sweep.group, NULL, 10); /* 0: auto */
-    ql_allot_problem problem = {plan->count, request->ranks, (int)only, seconds_of, &q};
+    question q = {request, plan->jobs, only < request->ranks ? (int)only : request->ranks};
+    ql_allot_problem problem = {plan->count, request->ranks, q.only, seconds_of, &q};
+    if (only > 1 && request->ranks > 1 && !request->groups)
+        return QL_FAIL(CONFIG, "sweep.group is %ld, but this engine, with this train.deterministic, trains a mesh on one rank only; use auto or 1",
+                       only);
     QL_TRY(ql_allot_make(&plan->allotment, &problem));
     for (int64_t i = 0; i < plan->count; ++i)
         if (plan->jobs[i].faces > 0)

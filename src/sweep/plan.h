@@ -8,7 +8,8 @@
 
 typedef struct ql_plan_request {
     const ql_cost *cost;
-    const ql_options *options; /* of the run: sweep.group */
+    const ql_options *options; /* of the run: sweep.group, "auto" or the ranks of every mesh with so many faces */
+    bool groups;               /* whether the engine can share a mesh */
     int ranks;
     double memory_bytes; /* that a rank may take; 0: as much as it likes */
 } ql_plan_request;

@@ -16,9 +16,7 @@
 
 static ql_status trained_path(char out[QL_PATH_SIZE], const ql_worker *worker, const ql_task *task)
 {
-    char name[QL_ID_SIZE + 32];
-    (void)snprintf(name, sizeof name, "checkpoints/%s.trained", task->work->id);
-    return ql_path_join(out, worker->setup->run_directory, name);
+    return ql_rundir_side_path(out, worker->setup->run_directory, task->work->id, "trained");
 }
 
 /* Moves the field of a result file into the task when it was made with the same mesh and options. */

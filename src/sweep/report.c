@@ -111,6 +111,15 @@ static ql_status print_failures(FILE *out, const char *run_directory, const ql_s
     return QL_OK;
 }
 
+/* How well the plan foresaw the time of the work, when all of it was done. */
+static void print_prediction(FILE *out, const ql_report_facts *facts)
+{
+    char is[QL_DURATION_SIZE], was[QL_DURATION_SIZE];
+    if (!(facts->predicted_s > 0) || facts->end->left > 0) return;
+    (void)fprintf(out, "Predicted were %s, the work took %s\n", ql_clock_duration(was, facts->predicted_s),
+                  ql_clock_duration(is, facts->end->wall_s));
+}
+
 /* Share of all ranks' time that went into trainings. */
 static void print_use(FILE *out, const ql_report_facts *facts)
 {
@@ -139,6 +148,7 @@ static void print_places(FILE *out, const ql_report_facts *facts)
     if (facts->end->left > 0 && facts->stop_reason[0] != '\0') (void)fprintf(out, "; stopped: %s", facts->stop_reason);
     (void)fprintf(out, "\n");
     print_use(out, facts);
+    print_prediction(out, facts);
     (void)fprintf(out,
                   "Results   %s/meshes/*.h5 (HDF5; open them in ParaView or with h5py)\n"
                   "Table     %s/summary.csv, %s/index.h5\n",
@@ -151,19 +161,13 @@ static void print_places(FILE *out, const ql_report_facts *facts)
 ql_status ql_report_end(FILE *out, const ql_report_facts *facts)
 {
     const ql_survey *survey = facts->survey;
-    ql_summary *rows = NULL;
-    const char **ids = NULL;
-    int64_t count = 0;
-    ql_status status = ql_rundir_rows(facts->run_directory, &rows, &count);
-    if (status == QL_OK) status = QL_TAKE(ids, survey->count);
-    if (status == QL_OK) {
-        for (int64_t i = 0; i < survey->count; ++i) ids[i] = survey->work[i].id;
-        qsort(ids, (size_t)survey->count, sizeof *ids, compare_texts);
-        print_rows(out, rows, count, ids, survey->count);
-        status = print_failures(out, facts->run_directory, rows, count, ids, survey->count);
-        print_places(out, facts);
-    }
+    const char **ids;
+    QL_TRY(QL_TAKE(ids, survey->count));
+    for (int64_t i = 0; i < survey->count; ++i) ids[i] = survey->work[i].id;
+    qsort(ids, (size_t)survey->count, sizeof *ids, compare_texts);
+    print_rows(out, facts->rows, facts->row_count, ids, survey->count);
+    ql_status status = print_failures(out, facts->run_directory, facts->rows, facts->row_count, ids, survey->count);
+    print_places(out, facts);
     ql_free(ids);
-    ql_free(rows);
     return status;
 }

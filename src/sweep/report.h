@@ -15,9 +15,12 @@ ql_status ql_report_plan(FILE *out, const ql_survey *survey, const ql_collection
 typedef struct ql_report_facts {
     const ql_survey *survey;
     const char *run_directory;
+    const ql_summary *rows; /* of the run directory */
+    int64_t row_count;
     const ql_crew_end *end;
     const char *stop_reason; /* "" when it did not stop early */
     double seconds;          /* of the whole job */
+    double predicted_s;      /* of the work, by the plan; 0: nothing was measured on this machine */
     int ranks;
     bool quads;
 } ql_report_facts;

@@ -7,6 +7,7 @@
 #include "engine/engine.h"
 #include "mesh/mesh.h"
 #include "store/checkpoint.h"
+#include "store/packed.h"
 #include "store/rundir.h"
 #include "sweep/signals.h"
 #include "train/train.h"
@@ -15,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { SAMPLE = 1 << 20 };
 
@@ -36,9 +38,31 @@ static void identify_bytes(ql_work *work, const ql_collection_item *item)
     ql_rundir_id_of(work->id, stem, hash);
 }
 
-static void identify(ql_work *work, const ql_collection_item *item)
+/* When a file was changed last; 0 = unknown. */
+static int64_t changed_ns(const char *path)
+{
+    struct stat info;
+    if (stat(path, &info) != 0) return 0;
+    return (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec;
+}
+
+/* As a former survey found it, when the file is still the same by size and time. */
+static bool recall(ql_work *work, const ql_collection_item *item, const ql_survey_cache *cache)
+{
+    const struct ql_surveyed *known = ql_survey_cache_find(cache, item->path);
+    work->changed_ns = changed_ns(item->path);
+    if (known == NULL || known->bytes != item->bytes || known->changed_ns != work->changed_ns) return false;
+    work->hash = known->hash;
+    work->faces = known->faces;
+    work->vertices = known->vertices;
+    memcpy(work->id, known->id, sizeof work->id);
+    return true;
+}
+
+static void identify(ql_work *work, const ql_collection_item *item, const ql_survey_cache *cache)
 {
     ql_mesh mesh = {0};
+    if (recall(work, item, cache)) return;
     if (ql_mesh_read(&mesh, item->path) == QL_OK) {
         work->hash = mesh.hash;
         work->faces = mesh.face_count;
@@ -72,6 +96,13 @@ static ql_status check_finished(const char *path, const ql_options *options)
     return status;
 }
 
+/* What the run directory tells without looking at each mesh. */
+typedef struct run_state {
+    const char *directory;
+    ql_packed packed;
+    ql_survey_cache cache;
+} run_state;
+
 /* A failure that time does not heal: the numbers broke down, or the process died too often. */
 static bool will_fail_again(const char *run_directory, const ql_work *work)
 {
@@ -86,8 +117,9 @@ static bool will_fail_again(const char *run_directory, const ql_work *work)
     return again;
 }
 
-static ql_status compare_with_run(ql_work *work, const char *run_directory, const ql_options *options, bool retry)
+static ql_status compare_with_run(ql_work *work, const run_state *run, const ql_options *options, bool retry)
 {
+    const char *run_directory = run->directory;
     char path[QL_PATH_SIZE];
     ql_checkpoint_head head;
     bool again = work->faces > 0 && will_fail_again(run_directory, work);
@@ -100,6 +132,10 @@ static ql_status compare_with_run(ql_work *work, const char *run_directory, cons
         work->state = QL_WORK_FINISHED;
         return check_finished(path, options);
     }
+    if (work->faces > 0 && !again && ql_packed_find(&run->packed, work->id) != NULL) {
+        work->state = QL_WORK_FINISHED;
+        return QL_OK;
+    }
     QL_TRY(ql_rundir_path(path, run_directory, QL_RUN_CHECKPOINT, work->id));
     if (work->faces > 0 && ql_checkpoint_exists(path) && ql_checkpoint_read_head(&head, path) == QL_OK)
         work->step = head.step;
@@ -107,14 +143,14 @@ static ql_status compare_with_run(ql_work *work, const char *run_directory, cons
     return QL_OK;
 }
 
-static ql_status survey_one(ql_work *work, const ql_collection_item *item, const char *run_directory,
+static ql_status survey_one(ql_work *work, const ql_collection_item *item, const run_state *run,
                             const ql_options *run_options, bool retry)
 {
     ql_options options;
     QL_TRY(ql_collection_item_options(item, run_options, &options));
     work->bytes = (double)item->bytes;
-    identify(work, item);
-    QL_TRY(compare_with_run(work, run_directory, &options, retry));
+    identify(work, item, &run->cache);
+    QL_TRY(compare_with_run(work, run, &options, retry));
     int64_t steps = options.train.steps;
     if (options.train.stop_after > 0 && options.train.stop_after < steps) steps = options.train.stop_after;
     int64_t left = steps > work->step ? steps - work->step : 0;
@@ -151,17 +187,29 @@ static ql_status find_twins(ql_survey *survey)
     return QL_OK;
 }
 
-static ql_status survey_own(ql_work *own, const ql_collection *collection, const ql_comm *comm,
-                            const char *run_directory, const ql_options *options, bool retry)
+static ql_status survey_each(ql_work *own, const ql_collection *collection, const ql_comm *comm, const run_state *run,
+                             const ql_options *options, bool retry)
 {
     int64_t slot = 0;
     for (int64_t i = comm->rank; i < collection->count; i += comm->size, ++slot) {
         int signal = ql_signals_stop();
         if (signal != 0) return QL_FAIL(STOPPED, "%s while the meshes were looked at", ql_signals_name(signal));
         own[slot].item = i;
-        QL_TRY(survey_one(&own[slot], &collection->items[i], run_directory, options, retry));
+        QL_TRY(survey_one(&own[slot], &collection->items[i], run, options, retry));
     }
     return QL_OK;
+}
+
+static ql_status survey_own(ql_work *own, const ql_collection *collection, const ql_comm *comm,
+                            const char *run_directory, const ql_options *options, bool retry)
+{
+    run_state run = {.directory = run_directory};
+    QL_TRY(ql_packed_read(&run.packed, run_directory));
+    ql_status status = ql_survey_cache_read(&run.cache, run_directory);
+    if (status == QL_OK) status = survey_each(own, collection, comm, &run, options, retry);
+    ql_survey_cache_destroy(&run.cache);
+    ql_packed_destroy(&run.packed);
+    return status;
 }
 
 ql_status ql_survey_make(ql_survey *survey, const ql_collection *collection, ql_comm *comm, const char *run_directory,

@@ -10,7 +10,7 @@
 #include "store/rundir.h"
 #include "sweep/continue.h"
 #include "sweep/cores.h"
-#include "sweep/grouping.h"
+#include "sweep/plan.h"
 #include "sweep/report.h"
 #include "sweep/signals.h"
 #include "sweep/worker.h"
@@ -24,6 +24,7 @@ typedef struct sweep {
     ql_options options; /* engine resolved, threads shared */
     const ql_engine_class *engine;
     ql_collection collection;
+    int64_t named; /* rank 0: meshes of the collection, all shards together */
     ql_survey survey;
     ql_lock lock;
     ql_events events;
@@ -31,8 +32,10 @@ typedef struct sweep {
     ql_crew *crew;
     int64_t *order, count; /* what is to do, longest first */
     double *costs;
-    ql_allotment allotment; /* rank 0: ranks per mesh */
-    ql_crew_end end;        /* rank 0: of all */
+    ql_cost cost;    /* rank 0 */
+    bool cost_known; /* measured on this machine, not guessed */
+    ql_plan plan;    /* rank 0: ranks per mesh; its meshes are those of `order` */
+    ql_crew_end end; /* rank 0: of all */
 } sweep;
 
 /* ---- beginning ---- */
@@ -43,6 +46,7 @@ static ql_status gather_inputs(sweep *s)
     ql_status status = QL_OK;
     for (int i = 0; s->comm->rank == 0 && i < request->input_count && status == QL_OK; ++i)
         status = ql_collection_add(&s->collection, request->inputs[i]);
+    s->named = s->collection.count;
     if (s->comm->rank == 0 && status == QL_OK && request->shard.count > 1)
         status = ql_collection_keep_shard(&s->collection, request->shard.index, request->shard.count);
     QL_TRY(ql_comm_agree(s->comm, status));
@@ -92,6 +96,7 @@ static ql_status open_run(sweep *s)
     QL_TRY(ql_directory_make(run));
     QL_TRY(ql_lock_take(&s->lock, run, s->request->shard));
     QL_TRY(ql_rundir_create(run));
+    if (s->named > QL_RUNDIR_NARROW) QL_TRY(ql_rundir_widen(run));
     QL_TRY(ql_continue_check(run, &written));
     QL_TRY(remove_halt_file(s));
     return ql_rundir_write_options(run, &written);
@@ -162,13 +167,14 @@ static ql_status list_work(sweep *s)
     QL_TRY(QL_TAKE(s->costs, s->count));
     for (int64_t i = 0; i < s->count; ++i) s->costs[i] = s->survey.work[s->order[i]].cost;
     if (s->comm->rank != 0) return QL_OK;
-    const ql_grouping_facts facts = {.options = &s->options,
-                                     .engine = s->engine,
-                                     .survey = &s->survey,
-                                     .order = s->order,
-                                     .count = s->count,
-                                     .ranks = s->comm->size};
-    return ql_grouping_make(&s->allotment, &facts);
+    s->cost_known = ql_cost_recall(&s->cost, &s->options, s->engine->name);
+    if (!s->cost_known) ql_cost_guess(&s->cost, s->options.engine.threads);
+    const ql_plan_request request = {.cost = &s->cost,
+                                     .options = &s->options,
+                                     .groups = ql_engine_shares(s->engine, &s->options.train),
+                                     .ranks = s->comm->size,
+                                     .memory_bytes = 1e6 * (double)s->options.engine.memory_mb};
+    return ql_plan_survey(&s->plan, &request, &s->survey, &s->collection);
 }
 
 static ql_status start_crew(sweep *s)
@@ -177,7 +183,7 @@ static ql_status start_crew(sweep *s)
     ql_crew_settings settings = {.run_directory = s->request->run_directory,
                                  .lock = s->comm->rank == 0 ? &s->lock : NULL,
                                  .costs = s->costs,
-                                 .allotment = &s->allotment,
+                                 .allotment = &s->plan.allotment,
                                  .count = s->count,
                                  .meshes = survey->count - survey->states[QL_WORK_TWIN],
                                  .finished = survey->states[QL_WORK_FINISHED],
@@ -219,20 +225,38 @@ static ql_status outcome(const sweep *s)
     return failed > 0 ? QL_STATUS_MESH : QL_OK;
 }
 
+/* What the finished meshes tell of this machine's speed, for the next plan. */
+static void learn(sweep *s, const ql_summary *rows, int64_t count)
+{
+    if (!s->cost_known || s->end.finished == 0) return;
+    if (ql_cost_refine(&s->cost, rows, count, s->engine->name, s->options.train.off_points) == QL_OK)
+        ql_cost_keep(&s->cost, &s->options, s->engine->name);
+    ql_error_clear();
+}
+
 /* Rank 0, when all work is over. */
 static ql_status conclude(sweep *s)
 {
+    const char *run_directory = s->request->run_directory;
+    ql_summary *rows = NULL;
+    int64_t count = 0;
     ql_log_live(NULL);
     ql_status result = outcome(s);
-    ql_status status = ql_rundir_write_summary(s->request->run_directory);
+    ql_status status = ql_rundir_rows(run_directory, &rows, &count);
+    if (status == QL_OK) status = ql_rundir_write_rows(run_directory, rows, count);
     ql_report_facts facts = {.survey = &s->survey,
-                             .run_directory = s->request->run_directory,
+                             .run_directory = run_directory,
+                             .rows = rows,
+                             .row_count = count,
                              .end = &s->end,
                              .stop_reason = ql_crew_reason(s->crew),
                              .seconds = ql_clock_s() - s->request->started_s,
+                             .predicted_s = s->cost_known ? s->plan.allotment.makespan_s : 0,
                              .ranks = s->comm->size,
                              .quads = s->options.quads.enabled};
     if (status == QL_OK) status = ql_report_end(s->out, &facts);
+    if (status == QL_OK) learn(s, rows, count);
+    ql_free(rows);
     if (s->end.status != QL_OK) return ql_error_set(s->end.status, __FILE__, __LINE__, "%s", s->end.text);
     return status != QL_OK ? status : result;
 }
@@ -257,7 +281,7 @@ static void release(sweep *s)
     ql_collection_destroy(&s->collection);
     ql_free(s->order);
     ql_free(s->costs);
-    ql_allot_destroy(&s->allotment);
+    ql_plan_destroy(&s->plan);
 }
 
 /* Up to where all ranks still go in step. */
@@ -287,6 +311,7 @@ static ql_status run(sweep *s)
 {
     ql_crew_end mine = {0};
     announce(s);
+    if (s->comm->rank == 0) ql_survey_keep(&s->survey, &s->collection, s->request->run_directory);
     ql_status status = s->comm->rank == 0 ? drop_outdated_failures(s) : QL_OK;
     if (status == QL_OK) status = open_events(s);
     if (status == QL_OK) status = list_work(s);

@@ -20,6 +20,7 @@ typedef struct ql_task {
     ql_train_result result;
     ql_attempt attempt;
     double read_seconds;
+    int ranks; /* that trained it together */
     /* what went wrong, if anything */
     ql_status status;
     const char *stage; /* read, check, prepare, train, quads, store, process; NULL = nothing went wrong */

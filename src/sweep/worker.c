@@ -199,6 +199,7 @@ ql_status ql_worker_train_with(ql_worker *worker, ql_task *task, const ql_snapsh
     const ql_train_callbacks callbacks = {worker, should_stop, first ? should_checkpoint : NULL,
                                           first ? write_checkpoint : NULL, first ? note_progress : note_pace};
     const ql_train_job job = {&task->mesh, &task->options, worker->setup->engine, group, &task->ready};
+    task->ranks = group != NULL ? group->size : 1;
     const double comm_before = group != NULL ? group->seconds : 0, io_before = worker->io_s;
     worker->current = task;
     worker->going = false;

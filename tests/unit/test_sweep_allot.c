@@ -233,7 +233,7 @@ static void test_known(void **state)
     ql_allot_destroy(&a);
 
     /* a size that was asked for; more than there are */
-    m.least_group = 1;
+    m.least_group = 2;
     for (problem.only = 3; problem.only <= 5; problem.only += 2) {
         ASSERT_OK(ql_allot_make(&a, &problem));
         for (int i = 0; i < 9; ++i) assert_int_equal(a.group[i], problem.only == 3 ? 3 : 4);

@@ -35,7 +35,7 @@ static void test_efficiency(void **state)
         for (int ranks = 8; ranks <= 4096; ranks *= ranks < 512 ? 2 : 8)
             for (uint64_t seed = 1; seed <= (ranks > 128 ? 1 : SEEDS); ++seed) {
                 int64_t count = (int64_t)cases[c].per_rank * ranks;
-                ql_plan_request request = {&MEASURED, &options, ranks, 0};
+                ql_plan_request request = {&MEASURED, &options, true, ranks, 0};
                 ql_allot_outcome outcome;
                 ql_plan plan;
                 ql_plan_draw(faces, count, 10000, 1.2, seed);
@@ -62,16 +62,21 @@ static void test_limits(void **state)
     ql_options_init(&options);
     const ql_cost_job jobs[] = {ql_cost_job_of(100000, &options, 0), ql_cost_job_of(2, &options, 0),
                                 ql_cost_job_of(0, &options, 0)};
-    ql_plan_request request = {&MEASURED, &options, 8, 5.5e9};
+    ql_plan_request request = {&MEASURED, &options, true, 8, 5.5e9};
     ASSERT_OK(ql_plan_jobs(&plan, &request, jobs, 3));
     assert_true(plan.allotment.group[0] >= 2 && plan.memory_bytes <= 5.5e9);
-    assert_true(plan.allotment.group[1] <= 2);
+    assert_int_equal(plan.allotment.group[1], 1);
     assert_int_equal(plan.allotment.group[2], 1);
     ql_plan_destroy(&plan);
     (void)strcpy(options.sweep.group, "4");
     ASSERT_OK(ql_plan_jobs(&plan, &request, jobs, 1));
     assert_int_equal(plan.allotment.group[0], 4);
     ql_plan_destroy(&plan);
+    ASSERT_OK(ql_plan_jobs(&plan, &request, jobs, 3)); /* too small for four */
+    assert_true(plan.allotment.group[0] == 4 && plan.allotment.group[1] == 1 && plan.allotment.group[2] == 1);
+    ql_plan_destroy(&plan);
+    request.groups = false;
+    assert_int_equal(ql_plan_jobs(&plan, &request, jobs, 3), QL_STATUS_CONFIG);
 }
 
 static void test_refine(void **state)
@@ -87,6 +92,7 @@ static void test_refine(void **state)
         ql_summary_init(&rows[i]);
         (void)strcpy(rows[i].engine, i < 5 ? "cpu" : "ref");
         rows[i].faces = faces[i];
+        rows[i].steps = 100;
         rows[i].ranks = i == 4 ? 2 : 1;
         rows[i].s_per_step = (i == 5 ? 100 : 1) * ql_cost_step(&truth, faces[i], 2000, (int)rows[i].ranks);
         rows[i].quads_s = 0.5 + 1e-3 * (double)faces[i];

@@ -1,0 +1,57 @@
+#!/bin/sh
+# A real sweep of 44 meshes of heavy-tailed sizes (log-normal, sigma 1.2), a few steps each: how much of the ranks' time is training,
+# and how well the plan foresaw the end.
+#
+#     sh analysis/sweep_efficiency.sh [RANKS]...        default 2 4; more ranks than cores are oversubscribed
+#
+# Appends to analysis/results/sweep_efficiency.csv. QUADLOOM names the program (default build/bin/quadloom). With a shared folder
+# (QL_SHARED or ../shared) some of its real meshes take part. The machine must have nothing else to do.
+set -eu
+root=$(cd "$(dirname "$0")/.." && pwd)
+quadloom=${QUADLOOM:-$root/build/bin/quadloom}
+shared=${QL_SHARED:-$root/../shared}
+. "$root/tests/env.sh"
+[ $# -gt 0 ] || set -- 2 4
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir "$work/in"
+options="--set train.steps=8 --set train.off_points=200 --set engine.name=cpu --set engine.threads=1 --set store.parameters=false"
+# quantiles of the log-normal distribution; one generator after the other
+python3 - >"$work/sizes" <<'END'
+import math, statistics
+names = ["torus", "block", "double-torus", "bracket", "handles-2", "torus", "handles-0"]
+for i in range(40):
+    print(names[i % len(names)], int(350 * math.exp(1.2 * statistics.NormalDist().inv_cdf((i + 0.5) / 40))))
+END
+number=0
+while read -r name faces; do
+    number=$((number + 1))
+    "$quadloom" generate "$name" --faces "$faces" -o "$work/in/$number.obj" >/dev/null
+done <"$work/sizes"
+find "$shared/meshes" -name '*.obj' -size -120k 2>/dev/null | sort | head -4 | while read -r mesh; do cp "$mesh" "$work/in/"; done
+csv=$root/analysis/results/sweep_efficiency.csv
+[ -f "$csv" ] || echo "date,ranks,cores,meshes,seconds,predicted_s,predicted_over_actual,training_share,between_ranks_share,forming_share,files_share,idle_share" >"$csv"
+export XDG_CACHE_HOME="$work/cache"
+for ranks in "$@"; do
+    "$quadloom" plan "$work/in" $options --ranks "$ranks" --json >"$work/plan.json"
+    mpirun -n "$ranks" "$quadloom" run "$work/in" -o "$work/run$ranks" $options >"$work/out"
+    python3 - "$work/run$ranks" "$work/plan.json" "$ranks" "$(nproc)" "$csv" <<'END'
+import datetime, glob, json, sys
+run, plan, ranks, cores, csv = sys.argv[1], json.load(open(sys.argv[2])), int(sys.argv[3]), int(sys.argv[4]), sys.argv[5]
+ends = []
+for log in glob.glob(run + "/events/*.jsonl"):
+    ends += [e for e in map(json.loads, open(log)) if e["type"] == "end"]
+assert len(ends) == ranks
+part = lambda name: sum(e.get(name, 0) for e in ends)
+parts = {name: part(name) for name in ("busy_s", "comm_s", "form_s", "io_s", "idle_s")}
+wall = max(sum(e.get(name, 0) for name in parts) for e in ends)
+predicted = plan["makespan_s"] * max(1, ranks / cores)  # the model knows ranks with a core of their own
+share = lambda name: parts[name] / (ranks * wall)
+row = [datetime.date.today().isoformat(), ranks, cores, plan["meshes"], f"{wall:.1f}", f"{predicted:.1f}", f"{predicted / wall:.3f}",
+       f"{share('busy_s'):.3f}", f"{share('comm_s'):.3f}", f"{share('form_s'):.3f}", f"{share('io_s'):.3f}",
+       f"{1 - sum(share(n) for n in parts if n != 'idle_s'):.3f}"]
+open(csv, "a").write(",".join(map(str, row)) + "\n")
+print(f"{ranks} ranks on {cores} cores, {plan['meshes']} meshes: {wall:.1f} s, predicted {predicted:.1f} s; training {share('busy_s'):.1%} "
+      f"of the ranks' time, between ranks {share('comm_s'):.1%}, forming {share('form_s'):.1%}, files {share('io_s'):.1%}")
+END
+done
