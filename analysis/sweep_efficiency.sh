@@ -15,7 +15,7 @@ shared=${QL_SHARED:-$root/../shared}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/in"
-options="--set train.steps=8 --set train.off_points=200 --set engine.name=cpu --set engine.threads=1 --set store.parameters=false"
+options="--set train.steps=8 --set train.off_points=200 --set engine.name=cpu --set engine.threads=1 --set store.parameters=false --set quads.enabled=false"
 # quantiles of the log-normal distribution; one generator after the other
 python3 - >"$work/sizes" <<'END'
 import math, statistics

@@ -26,7 +26,7 @@ for i in range(count):
             out.write("v %.6f %.6f %.6f\n" % tuple(c + random.uniform(-0.3, 0.3) for c in p))
         out.write("f 1 3 2\nf 1 2 4\nf 1 4 3\nf 2 3 4\n")
 END
-options="--set train.steps=1 --set train.off_points=1 --set engine.name=cpu --set engine.threads=1 --set store.parameters=false"
+options="--set train.steps=1 --set train.off_points=1 --set engine.name=cpu --set engine.threads=1 --set store.parameters=false --set quads.enabled=false"
 now() { date +%s.%N; }
 began=$(now)
 mpirun -n "$ranks" "$quadloom" run "$work/in" -o "$work/run" $options >"$work/out" 2>"$work/err"

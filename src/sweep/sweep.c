@@ -173,7 +173,7 @@ static ql_status list_work(sweep *s)
                                      .options = &s->options,
                                      .groups = ql_engine_shares(s->engine, &s->options.train),
                                      .ranks = s->comm->size,
-                                     .memory_bytes = 1e6 * (double)s->options.engine.memory_mb};
+                                     .memory_bytes = s->cost_known ? 1e6 * (double)s->options.engine.memory_mb : 0};
     return ql_plan_survey(&s->plan, &request, &s->survey, &s->collection);
 }
 

@@ -127,6 +127,7 @@ static void test_cache(void **state)
     ql_cost back;
     ql_options_init(&options);
     options.engine.threads = 3;
+    options.quads.enabled = false;
     assert_false(ql_cost_recall(&back, &options, "cpu"));
     ql_cost_keep(&MEASURED, &options, "cpu");
     assert_true(ql_cost_recall(&back, &options, "cpu"));
