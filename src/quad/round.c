@@ -75,7 +75,12 @@ typedef struct search {
     int32_t *touch_start;    /* per variable (+1): the conditions that it is in */
     int32_t *touch;          /* index into the conditions' terms */
     int32_t *term_condition; /* condition of a term */
+    int64_t work;            /* that pairs of steps have cost so far */
 } search;
+
+/* Thousands of integers with as many broken conditions would try pairs for hours: single steps alone go on from here. A count
+ * and not a time, so that results do not depend on the machine. */
+static const int64_t PAIR_WORK = 300000000;
 
 static void slopes(search *s)
 {
@@ -166,6 +171,7 @@ static bool mend(search *s)
                 pick[1] = -1;
                 best_step[0] = step;
             }
+            if (s->work > PAIR_WORK) continue;
             shift_missing(s, k, step);
             for (int32_t q = s->touch_start[k]; q < s->touch_start[k + 1]; ++q) { /* neighbours through conditions */
                 int32_t other = s->term_condition[s->touch[q]];
@@ -176,7 +182,9 @@ static bool mend(search *s)
                     if (m == k) continue;
                     double both = cost + 0.5 * s->schur[(int64_t)m * n + m] + second * s->slope[m] +
                                   step * second * s->schur[(int64_t)k * n + m];
+                    ++s->work;
                     if ((both > 0 ? 0.3 * both : both) >= best) continue;
+                    s->work += s->touch_start[m + 1] - s->touch_start[m];
                     double total = change + shortfall_change(s, m, second);
                     double score = both > 0 ? both / -total : both * -total;
                     if (total >= -1e-9 || score >= best) continue;
