@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CHUNK_BYTES = 1 << 20, DEFLATE_LEVEL = 4, LARGEST_TRANSFER = 1 << 29 };
+enum { CHUNK_BYTES = 1 << 20, DEFLATE_LEVEL = 4, LARGEST_TRANSFER = 1 << 29, CHECK_BYTES = 1 << 26 };
 
 typedef struct packing {
     const ql_pack_layout *layout;
@@ -314,10 +314,49 @@ static ql_status prepare(packing *p)
     return QL_OK;
 }
 
-/* Collective. A partial file that cannot be opened any more is made anew: nothing was deleted yet. */
+static bool column_reads(hid_t file, const ql_pack_column *column, char *rows, int64_t room)
+{
+    char path[QL_PACK_NAME + 8];
+    (void)snprintf(path, sizeof path, "data/%s", column->name);
+    hid_t dataset = H5Dopen2(file, path, H5P_DEFAULT), space = dataset < 0 ? -1 : H5Dget_space(dataset);
+    hid_t type = dataset < 0 ? -1 : H5Dget_type(dataset);
+    bool fine = space >= 0 && type >= 0;
+    for (int64_t at = 0; fine && at < column->rows; at += room) {
+        int64_t count = column->rows - at < room ? column->rows - at : room;
+        hsize_t first[2] = {(hsize_t)at, 0}, shape[2] = {(hsize_t)count, (hsize_t)column->width};
+        hid_t memory = H5Screate_simple(column->width > 1 ? 2 : 1, shape, NULL);
+        fine = memory >= 0 && H5Sselect_hyperslab(space, H5S_SELECT_SET, first, NULL, shape, NULL) >= 0 &&
+               H5Dread(dataset, type, memory, space, H5P_DEFAULT, rows) >= 0;
+        if (memory >= 0) (void)H5Sclose(memory);
+    }
+    if (type >= 0) (void)H5Tclose(type);
+    if (space >= 0) (void)H5Sclose(space);
+    if (dataset >= 0) (void)H5Dclose(dataset);
+    return fine;
+}
+
+/* One rank: whether a process that was killed left a file that can be gone on with. Its last chunks may be torn, and a rank that
+ * fails to read such a chunk in the middle of a collective write would leave the others waiting in it. */
+static bool partial_reads(const packing *p)
+{
+    char *rows = NULL;
+    hid_t file = H5Fopen(p->partial, H5F_ACC_RDONLY, H5P_DEFAULT);
+    bool fine = file >= 0 && QL_TAKE(rows, CHECK_BYTES) == QL_OK;
+    for (int c = 0; fine && c < p->layout->columns; ++c) {
+        const size_t row = ql_pack_row_bytes(&p->layout->column[c]);
+        fine = row <= CHECK_BYTES && column_reads(file, &p->layout->column[c], rows, (int64_t)(CHECK_BYTES / row));
+    }
+    ql_free(rows);
+    if (file >= 0 && H5Fclose(file) < 0) fine = false;
+    ql_error_clear();
+    return fine;
+}
+
+/* Collective. A partial file that is not sound any more is made anew: nothing was deleted yet. */
 static ql_status run(packing *p, int64_t *resumed_at)
 {
     int64_t done = p->comm->rank == 0 ? read_state(p) : 0;
+    if (done > 0 && !partial_reads(p)) done = 0;
     QL_TRY(p->comm->kind->broadcast(p->comm, &done, sizeof done, 0));
     ql_status status = QL_OK;
     if (done > 0 && open_file(p, false) != QL_OK) {
