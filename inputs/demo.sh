@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what is missing, builds, makes three meshes by formula, trains them on 2 ranks and says where the results are.
-# No GPU, no Slurm, no argument needed. Two cores take about a minute and a half after the build.
+# No GPU, no Slurm, no argument needed. Two cores take about two minutes after the build.
 #   sh inputs/demo.sh              everything goes to out/demo
 #   sh inputs/demo.sh FOLDER       or elsewhere
 set -eu
