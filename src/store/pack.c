@@ -49,11 +49,10 @@ static ql_status verify_mesh(pack *p, ql_pack_reader *reader, int64_t mesh)
     QL_TRY(ql_rundir_path(path, p->request->run_directory, QL_RUN_RESULT, p->layout.ids[mesh]));
     QL_TRY(ql_pack_mesh_take(&in_file, path));
     ql_status status = ql_pack_mesh_read(&in_pack, reader, find(reader->layout, p->layout.ids[mesh]));
-    if (status == QL_OK && !same(&in_file, &in_pack))
-        status = QL_FAIL(FORMAT, "%s differs from %s", p->layout.ids[mesh], path);
     if (status == QL_OK) {
         uint64_t hash = ql_pack_mesh_hash(&in_pack);
         memcpy(&p->hashes[mesh], &hash, sizeof hash);
+        if (!same(&in_file, &in_pack)) status = QL_FAIL(FORMAT, "%s differs from %s", p->layout.ids[mesh], path);
         ql_pack_mesh_destroy(&in_pack);
     }
     ql_pack_mesh_destroy(&in_file);
