@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 const char *ql_process_host(char out[QL_HOST_SIZE])
@@ -92,4 +93,16 @@ const char *ql_process_job(char out[QL_JOB_SIZE])
     for (size_t i = 0; i < sizeof names / sizeof names[0] && out[0] == '\0'; ++i)
         (void)snprintf(out, QL_JOB_SIZE, "%.*s", QL_JOB_SIZE - 1, variable(names[i]));
     return out;
+}
+
+double ql_process_job_left_s(void)
+{
+    const char *text = variable("SLURM_JOB_END_TIME");
+    struct timespec now;
+    char *end;
+    const double at = strtod(text, &end);
+    if (text[0] == '\0' || *end != '\0' || !(at > 0)) return 0;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    const double left = at - ((double)now.tv_sec + 1e-9 * (double)now.tv_nsec);
+    return left > 0 ? left : -1;
 }

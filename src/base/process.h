@@ -30,4 +30,8 @@ bool ql_process_is_alive(int64_t pid, uint64_t start);
  * "4711+r2"); "" outside a job. Knows Slurm, PBS, LSF, Grid Engine and Flux. Returns `out`. */
 const char *ql_process_job(char out[QL_JOB_SIZE]);
 
+/* Seconds until the scheduler ends our job (SLURM_JOB_END_TIME, seconds since 1970; Slurm 22.05 has none yet); negative when
+ * that is past, 0 when it is not known or there is no limit. */
+double ql_process_job_left_s(void);
+
 #endif

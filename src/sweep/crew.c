@@ -31,7 +31,7 @@ typedef struct grant_message {
     int64_t position;
     int32_t number, size;
 } grant_message;
-enum { MEMBERS_PIECE = QL_MESSAGE_MAX / sizeof(int32_t), TAGS = 32768 };
+enum { MEMBERS_PIECE = QL_MESSAGE_MAX / sizeof(int32_t), TAGS = 32768, RUN_AGAIN = 75 };
 
 struct ql_crew {
     ql_comm *comm;
@@ -50,6 +50,8 @@ struct ql_crew {
     bool wants_next, asked_next, granted_next, wants_together;
     ql_crew_grant next;
     int member_count; /* of `next`, that have arrived */
+    double forming_s; /* since when we wait for the other members of a grant, 0: we do not */
+    int forming_size;
     ql_crew_end own_end;
     bool own_done, own_done_sent;
     ql_status status; /* trouble of the messenger */
@@ -204,6 +206,8 @@ static void take_grant(ql_crew *crew, const ql_message *message)
     crew->next.size = grant.size;
     crew->member_count = 0;
     crew->granted_next = true;
+    crew->forming_s = grant.size > 1 ? ql_clock_s() : 0;
+    crew->forming_size = grant.size;
 }
 
 static ql_status take_message(ql_crew *crew, const ql_message *message)
@@ -358,10 +362,22 @@ static ql_status watch_run(ql_crew *crew, double now)
 
 /* ---- the messenger ---- */
 
+/* See QL_CREW_FORM_S. Our worker sits in MPI and cannot come back from there: there is no other way out than to end the job. */
+static void watch_group(const ql_crew *crew, double now)
+{
+    const double limit = crew->settings.form_limit_s > 0 ? crew->settings.form_limit_s : QL_CREW_FORM_S;
+    if (crew->forming_s == 0 || now - crew->forming_s < limit) return;
+    QL_ERROR("a group of %d ranks is not complete after %.0f s: a rank of it hangs; ending the job. Run again to go on from "
+             "the checkpoints",
+             crew->forming_size, limit);
+    ql_launcher_mpi.abort(RUN_AGAIN);
+}
+
 static ql_status do_turn(ql_crew *crew)
 {
     double now = ql_clock_s();
     crew->turned_s = now;
+    watch_group(crew, now);
     QL_TRY(send_own(crew, now));
     QL_TRY(take_messages(crew));
     return crew->members != NULL ? watch_run(crew, now) : QL_OK;
@@ -510,6 +526,13 @@ void ql_crew_grant_clear(ql_crew_grant *grant)
 {
     ql_free(grant->members);
     *grant = (ql_crew_grant){.position = -1};
+}
+
+void ql_crew_formed(ql_crew *crew)
+{
+    (void)pthread_mutex_lock(&crew->mutex);
+    crew->forming_s = 0;
+    (void)pthread_mutex_unlock(&crew->mutex);
 }
 
 void ql_crew_stop(ql_crew *crew, const char *reason)

@@ -24,6 +24,11 @@
 
 enum { QL_CREW_TEXT = 160 };
 
+/* Ranks that were granted a mesh together all wait for just that, so their group is there within moments. A member that dies makes
+ * MPI end the job; one that hangs (stopped process, node half dead) would hold up the others for ever. After so many seconds the
+ * messenger of a rank that waits ends the job with the code that makes batch scripts submit it again. */
+enum { QL_CREW_FORM_S = 300 };
+
 /* How far a rank is. */
 typedef struct ql_crew_state {
     int64_t finished, failed;    /* meshes in this run, by this rank */
@@ -58,6 +63,7 @@ typedef struct ql_crew_settings {
     int64_t finished, failed;      /* of them before this run */
     int64_t max_failures;          /* 0 = no limit */
     double log_interval_s;
+    double form_limit_s; /* 0 = QL_CREW_FORM_S */
 } ql_crew_settings;
 
 typedef struct ql_crew ql_crew;
@@ -85,6 +91,7 @@ typedef struct ql_crew_grant {
  * one of our own meanwhile); every member of a grant must then go and form the group, whatever else happens. Position -1
  * there: all shared meshes have begun. Otherwise one of our own; only after that. */
 ql_status ql_crew_next(ql_crew *crew, bool together, ql_crew_grant *grant);
+void ql_crew_formed(ql_crew *crew); /* the group of the last grant is there */
 void ql_crew_grant_clear(ql_crew_grant *grant);
 
 /* Whether any thread may call ql_crew_next (else only the one that created the crew). */

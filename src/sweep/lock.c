@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -97,10 +98,11 @@ static bool read_owner(ql_lock_owner *owner, const char *path, double now)
     struct stat info;
     char *text = NULL;
     size_t size = 0;
-    if (stat(path, &info) != 0) return false;
+    /* read first: opening makes NFS ask for the time of the last heartbeat instead of remembering it */
     if (ql_file_read_whole(path, LOCK_TEXT, &text, &size) != QL_OK) return ql_path_exists(path);
     read_text(owner, text);
     ql_free(text);
+    if (stat(path, &info) != 0) return false;
     owner->silent_s = now - ((double)info.st_mtim.tv_sec + 1e-9 * (double)info.st_mtim.tv_nsec);
     ql_place here = ql_process_place();
     if (owner->place.host == here.host)
@@ -112,11 +114,27 @@ static bool read_owner(ql_lock_owner *owner, const char *path, double now)
 
 static bool overlap(ql_shard a, ql_shard b) { return a.count != b.count || a.index == b.index; }
 
-/* The same batch job before it was requeued ("4711" and "4711+r1"). */
+/* How often a job was requeued: 0 of "4711", 2 of "4711+r2". */
+static int64_t restarts_of(const char *job)
+{
+    const char *count = strstr(job, "+r");
+    return count != NULL ? strtoll(count + 2, NULL, 10) : 0;
+}
+
+/* The same batch job before it was requeued ("4711" and "4711+r1"): the scheduler has ended it, or lost sight of its node. */
 static bool is_former_life(const ql_lock_owner *owner, const ql_lock_owner *self)
 {
     size_t a = strcspn(owner->job, "+"), b = strcspn(self->job, "+");
-    return a > 0 && a == b && strncmp(owner->job, self->job, a) == 0 && strcmp(owner->job, self->job) != 0;
+    return a > 0 && a == b && strncmp(owner->job, self->job, a) == 0 &&
+           restarts_of(owner->job) < restarts_of(self->job);
+}
+
+/* A former life needs not be waited for as long as a stranger: Slurm says that it is over, so it lives only where its node was
+ * cut off, and there its heart beats. */
+static bool is_over(const ql_lock_owner *owner, const ql_lock_owner *self)
+{
+    return owner->place.host != self->place.host && is_former_life(owner, self) &&
+           owner->silent_s >= QL_LOCK_FORMER_SILENT_S;
 }
 
 typedef struct scan {
@@ -127,8 +145,8 @@ typedef struct scan {
     int dead_count;
 } scan;
 
-/* Owners in `folder`; only those that overlap with `shard` when it is not NULL. */
-static ql_status scan_folder(scan *found, const char *folder, const ql_shard *shard)
+/* Owners in `folder`; only those in the way of `self` when it is not NULL. */
+static ql_status scan_folder(scan *found, const char *folder, const ql_lock_owner *self)
 {
     DIR *directory = opendir(folder);
     if (directory == NULL && errno == ENOENT) return QL_OK;
@@ -140,7 +158,8 @@ static ql_status scan_folder(scan *found, const char *folder, const ql_shard *sh
         size_t length = strlen(entry->d_name);
         if (length < 5 || strcmp(entry->d_name + length - 5, ".lock") != 0 || entry->d_name[0] == '.') continue;
         if (ql_path_join(path, folder, entry->d_name) != QL_OK || !read_owner(&owner, path, now)) continue;
-        if (shard != NULL && !overlap(owner.shard, *shard)) continue;
+        if (self != NULL && !overlap(owner.shard, self->shard)) continue;
+        if (self != NULL && is_over(&owner, self)) owner.alive = false;
         if (owner.alive && found->alive++ == 0) found->first = owner;
         if (owner.alive || found->dead_count == 16) continue;
         (void)strcpy(found->dead[found->dead_count], path);
@@ -171,7 +190,7 @@ static ql_status take_guarded(ql_lock *lock, const char *run_directory, const ch
     scan *found;
     char text[LOCK_TEXT], name[64];
     QL_TRY(QL_TAKE(found, 1));
-    ql_status status = scan_folder(found, folder, &self->shard);
+    ql_status status = scan_folder(found, folder, self);
     *patience_s = found->alive == 0                             ? 0
                   : is_former_life(&found->first, self)         ? 2 * QL_LOCK_SILENT_S
                   : found->first.place.host == self->place.host ? QL_LOCK_GRACE_S

@@ -4,7 +4,9 @@
  * its heartbeat has stopped for QL_LOCK_SILENT_S (other hosts; a file's time is compared with that of a fresh file on the
  * same file system, so clocks need not agree). Dead locks are taken over. Disjoint shards (same N, another I) live beside
  * each other. The look and the taking happen under flock on locks/guard, which the kernel gives back when a process dies.
- * A requeued job may start while its former life still runs on a node that was cut off: it waits for the heartbeat to stop.
+ * A requeued job may start while its former life still runs on a node that was cut off: it waits for the heartbeat to stop, but
+ * only for QL_LOCK_FORMER_SILENT_S (three beats missed), since the scheduler says that that life is over. Should it live after
+ * all, it sees at its next beat that the lock is no longer its own, and stops.
  * On the same host a start waits QL_LOCK_GRACE_S for processes that are just dying (ranks outlive a killed mpirun a little).
  */
 #ifndef QL_SWEEP_LOCK_H
@@ -13,7 +15,13 @@
 #include "base/file.h"
 #include "base/process.h"
 
-enum { QL_LOCK_BEAT_S = 10, QL_LOCK_SILENT_S = 90, QL_LOCK_GRACE_S = 3, QL_LOCK_TOKEN_SIZE = 64 };
+enum {
+    QL_LOCK_BEAT_S = 10,
+    QL_LOCK_SILENT_S = 90,
+    QL_LOCK_FORMER_SILENT_S = 30,
+    QL_LOCK_GRACE_S = 3,
+    QL_LOCK_TOKEN_SIZE = 64
+};
 
 typedef struct ql_shard {
     int64_t index, count; /* 1 of 1: the whole collection */

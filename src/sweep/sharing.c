@@ -167,6 +167,7 @@ ql_status ql_worker_share(ql_worker *worker, const ql_crew_grant *grant, double 
     *task = NULL;
     worker->going = false;
     QL_TRY(worker->setup->comm->kind->group(worker->setup->comm, grant->members, grant->size, grant->number, &group));
+    ql_crew_formed(worker->setup->crew);
     const double formed_s = ql_clock_s() - asked_s, began = ql_clock_s();
     ql_status status = ql_comm_agree(group, make_task(worker, group, grant->position, task));
     worker->io_s += ql_clock_s() - began;

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/process.h"
 #include "store/events.h"
 #include "store/rundir.h"
 #include "sweep/continue.h"
@@ -15,7 +16,11 @@
 #include "sweep/signals.h"
 #include "sweep/worker.h"
 
+#include <math.h>
 #include <string.h>
+
+/* Between our end and that of the job: what the launcher and the batch script still have to do. */
+static const double SCHEDULER_MARGIN_S = 30;
 
 typedef struct sweep {
     const ql_sweep_request *request;
@@ -193,9 +198,25 @@ static ql_status start_crew(sweep *s)
     return ql_crew_create(&s->crew, s->comm, &settings);
 }
 
+/* When to be done, by ql_clock_s; 0: never. The earlier one of the time limit and of what the scheduler says of our job (Slurm
+ * from 23.02 on, seconds since 1970): a limit that was given with an earlier submission in mind does no harm. */
+static double deadline_of(const sweep *s)
+{
+    const double limit = s->options.sweep.time_limit_s;
+    const double own = limit > 0 ? s->request->started_s + limit : 0;
+    const double left = ql_process_job_left_s();
+    if (left == 0) return own;
+    if (left < 0) {
+        if (s->comm->rank == 0)
+            QL_WARNING("SLURM_JOB_END_TIME lies in the past: it is another job's; no time limit taken from it");
+        return own;
+    }
+    const double theirs = ql_clock_s() + fmax(0, left - SCHEDULER_MARGIN_S);
+    return own > 0 ? fmin(own, theirs) : theirs;
+}
+
 static void work(sweep *s, ql_crew_end *mine)
 {
-    double limit = s->options.sweep.time_limit_s;
     ql_worker_setup setup = {.run_directory = s->request->run_directory,
                              .options = &s->options,
                              .engine = s->engine,
@@ -206,7 +227,7 @@ static void work(sweep *s, ql_crew_end *mine)
                              .crew = s->crew,
                              .comm = s->comm,
                              .ranks = s->comm->size,
-                             .deadline_s = limit > 0 ? s->request->started_s + limit : 0};
+                             .deadline_s = deadline_of(s)};
     ql_worker_run(&setup, mine);
     if (mine->left == 0) return;
     ql_event event = {.type = QL_EVENT_halt};

@@ -42,6 +42,16 @@ on 1 run in -o three $LONG --set train.steps=2000 --time-limit 0:06
 expect_code 75
 expect_out "stopped: time limit"
 
+# so does the end that the scheduler sets, 30 s before it, whatever other limit there is; one that is past says nothing
+began=$(date +%s)
+run env SLURM_JOB_END_TIME=$((began + 36)) "$QUADLOOM" run in -o four $LONG --set train.steps=20000 --time-limit 1:00:00
+expect_code 75
+expect_out "stopped: time limit"
+expect "well before the end" test "$(date +%s)" -lt $((began + 36))
+run env SLURM_JOB_END_TIME=1600000000 "$QUADLOOM" run in/ball.obj -o past $FEW
+expect_code 0
+expect_err "lies in the past"
+
 need_mpi
 # a signal to mpirun (USR1) or to one rank (TERM) stops all of them
 start 2 run in -o ranks $LONG

@@ -16,6 +16,7 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---- status ---- */
@@ -497,6 +498,22 @@ static void jobs_are_recognised(void **state)
     for (size_t i = 0; i < sizeof names / sizeof names[0]; ++i) assert_int_equal(unsetenv(names[i]), 0);
 }
 
+static void end_of_the_job_is_known(void **state)
+{
+    (void)state;
+    char text[32];
+    assert_int_equal(unsetenv("SLURM_JOB_END_TIME"), 0);
+    assert_true(ql_process_job_left_s() == 0);
+    (void)snprintf(text, sizeof text, "%lld", (long long)time(NULL) + 1000);
+    assert_int_equal(setenv("SLURM_JOB_END_TIME", text, 1), 0);
+    assert_true(ql_process_job_left_s() > 900 && ql_process_job_left_s() <= 1000);
+    assert_int_equal(setenv("SLURM_JOB_END_TIME", "1600000000", 1), 0);
+    assert_true(ql_process_job_left_s() < 0);
+    assert_int_equal(setenv("SLURM_JOB_END_TIME", "soon", 1), 0);
+    assert_true(ql_process_job_left_s() == 0);
+    assert_int_equal(unsetenv("SLURM_JOB_END_TIME"), 0);
+}
+
 static void provenance_is_complete(void **state)
 {
     (void)state;
@@ -542,6 +559,7 @@ int main(void)
         cmocka_unit_test(words_and_typos),
         cmocka_unit_test(the_machine_is_seen),
         cmocka_unit_test(jobs_are_recognised),
+        cmocka_unit_test(end_of_the_job_is_known),
         cmocka_unit_test(provenance_is_complete),
     };
     return ql_test_main(tests);

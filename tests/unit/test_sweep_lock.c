@@ -1,6 +1,7 @@
 /* Locks of a run directory: double starts, dead owners, shards, takeover. */
 #include "support/test.h"
 
+#include "base/clock.h"
 #include "sweep/lock.h"
 
 #include <fcntl.h>
@@ -124,16 +125,24 @@ static void test_other_host(void **state)
     assert_int_equal(count_alive(), 1);
 }
 
-/* A requeued job waits for its former life, here one whose heartbeat is about to be too old. */
+/* A requeued job waits for its former life, here one whose heart has been silent for almost long enough; but not for a later
+ * one, nor does a life of another job count. */
 static void test_former_life(void **state)
 {
     (void)state;
     ql_lock lock;
-    write_foreign("4711", QL_LOCK_SILENT_S - 3);
     assert_int_equal(setenv("SLURM_JOB_ID", "4711", 1), 0);
     assert_int_equal(setenv("SLURM_RESTART_COUNT", "1", 1), 0);
+    write_foreign("4711", QL_LOCK_FORMER_SILENT_S - 4);
+    const double began = ql_clock_s();
     ASSERT_OK(ql_lock_take(&lock, folder, whole));
+    assert_true(ql_clock_s() - began > 0.5);
+    assert_true(ql_clock_s() - began < QL_LOCK_SILENT_S - QL_LOCK_FORMER_SILENT_S);
     ql_lock_release(&lock);
+    write_foreign("4711+r2", QL_LOCK_FORMER_SILENT_S + 5); /* we are the former life */
+    assert_int_equal(ql_lock_take(&lock, folder, whole), QL_STATUS_BUSY);
+    write_foreign("4712", QL_LOCK_FORMER_SILENT_S + 5);
+    assert_int_equal(ql_lock_take(&lock, folder, whole), QL_STATUS_BUSY);
     (void)unsetenv("SLURM_JOB_ID");
     (void)unsetenv("SLURM_RESTART_COUNT");
 }
