@@ -50,7 +50,7 @@ run, plan, ranks, cores, csv = sys.argv[1], json.load(open(sys.argv[2])), int(sy
 quads = sys.argv[6]
 spent = [(int(b) - int(a)) / 100 for a, b in zip(sys.argv[7].split()[1:], sys.argv[8].split()[1:])]  # user nice system idle ...
 ends = []
-for log in glob.glob(run + "/events/*.jsonl"):
+for log in glob.glob(run + "/events/**/*.jsonl", recursive=True):
     ends += [e for e in map(json.loads, open(log)) if e["event"] == "end"]
 assert len(ends) == ranks
 part = lambda name: sum(e.get(name, 0) for e in ends)

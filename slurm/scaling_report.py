@@ -30,7 +30,7 @@ def seconds_of(stamp):
 def read_events(run):
     """When the first mesh was begun (seconds since 1970, None: never), and what the ranks say of their time, summed."""
     first, spent = None, {"busy_s": 0.0, "comm_s": 0.0, "io_s": 0.0}
-    for log in run.glob("events/*.jsonl"):
+    for log in run.glob("events/**/*.jsonl"):
         for line in log.read_text(errors="replace").splitlines():
             try:
                 event = json.loads(line)

@@ -136,7 +136,7 @@ class Run:
     def events(self):
         """Every event of every rank in order of time; torn lines are left out."""
         events = []
-        for file in glob.glob(os.path.join(glob.escape(self.path), "events", "*.jsonl")):
+        for file in glob.glob(os.path.join(glob.escape(self.path), "events", "**", "*.jsonl"), recursive=True):
             with io.open(file, encoding="utf-8", errors="replace") as stream:
                 for line in stream:
                     try:

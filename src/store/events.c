@@ -2,10 +2,12 @@
 #include "store/events.h"
 
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/process.h"
 #include "store/json_scan.h"
+#include "store/rundir.h"
 
 #include <assert.h>
 #include <dirent.h>
@@ -53,14 +55,28 @@ enum { FIELD_COUNT = sizeof fields / sizeof *fields };
 
 /* ---- writing ---- */
 
-ql_status ql_events_open(ql_events *events, const char *run_directory, const char *name, int rank)
+/* Where a log is, or shall be. */
+static ql_status path_of_log(char path[QL_PATH_SIZE], const char *run_directory, const char *name, int64_t logs)
 {
-    char folder[QL_PATH_SIZE], path[QL_PATH_SIZE], file_name[80];
-    *events = (ql_events){-1, rank};
+    char folder[QL_PATH_SIZE], part[QL_PATH_SIZE], file_name[80], digits[8], flat[QL_PATH_SIZE];
     if (snprintf(file_name, sizeof file_name, "%s.jsonl", name) >= (int)sizeof file_name)
         return QL_FAIL(INTERNAL, "name of an event log too long: %s", name);
+    (void)snprintf(digits, sizeof digits, "%02x", (unsigned)(ql_hash_bytes(name, strlen(name), 0) & 0xff));
     QL_TRY(ql_path_join(folder, run_directory, "events"));
-    QL_TRY(ql_path_join(path, folder, file_name));
+    QL_TRY(ql_path_join(flat, folder, file_name));
+    QL_TRY(ql_path_join(part, folder, digits));
+    QL_TRY(ql_path_join(path, part, file_name));
+    if (ql_path_exists(path)) return QL_OK;
+    if (logs > QL_RUNDIR_NARROW && !ql_path_exists(flat)) return ql_directory_make(part);
+    memcpy(path, flat, strlen(flat) + 1);
+    return QL_OK;
+}
+
+ql_status ql_events_open(ql_events *events, const char *run_directory, const char *name, int rank, int64_t logs)
+{
+    char path[QL_PATH_SIZE];
+    *events = (ql_events){-1, rank};
+    QL_TRY(path_of_log(path, run_directory, name, logs));
     events->file = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     if (events->file < 0) return QL_FAIL(IO, "%s: %s", path, strerror(errno));
     char last = '\n';
@@ -229,31 +245,71 @@ static ql_status read_log(log_walk *walk, const char *path, const char *log)
     return failed ? QL_FAIL(IO, "%s: cannot be read", path) : QL_OK;
 }
 
-static int is_log(const struct dirent *entry)
+/* ---- the logs of a run ---- */
+
+typedef struct log_list {
+    char (*paths)[QL_PATH_SIZE];
+    size_t count, room;
+} log_list;
+
+static bool is_log(const char *name)
 {
-    size_t length = strlen(entry->d_name);
-    return length > 6 && entry->d_name[0] != '.' && strcmp(entry->d_name + length - 6, ".jsonl") == 0;
+    size_t length = strlen(name);
+    return length > 6 && name[0] != '.' && strcmp(name + length - 6, ".jsonl") == 0;
 }
+
+static bool is_part(const char *name) { return strlen(name) == 2 && strspn(name, "0123456789abcdef") == 2; }
+
+static ql_status add_log(log_list *list, const char *folder, const char *name)
+{
+    if (list->count == list->room) {
+        const size_t room = list->room > 0 ? 2 * list->room : 64;
+        void *grown = ql_memory_resize(list->paths, room, sizeof *list->paths);
+        if (grown == NULL) return QL_FAIL(NO_MEMORY, "no memory for a list of event logs");
+        list->paths = grown;
+        list->room = room;
+    }
+    return ql_path_join(list->paths[list->count++], folder, name);
+}
+
+/* Those in a folder and in its parts. */
+static ql_status list_logs(log_list *list, const char *folder)
+{
+    DIR *listing = opendir(folder);
+    if (listing == NULL) return QL_FAIL(IO, "%s: %s", folder, strerror(errno));
+    ql_status status = QL_OK;
+    for (struct dirent *entry; status == QL_OK && (entry = readdir(listing)) != NULL;) {
+        char part[QL_PATH_SIZE];
+        if (is_log(entry->d_name)) {
+            status = add_log(list, folder, entry->d_name);
+        } else if (is_part(entry->d_name)) {
+            status = ql_path_join(part, folder, entry->d_name);
+            if (status == QL_OK && ql_path_is_directory(part)) status = list_logs(list, part);
+        }
+    }
+    (void)closedir(listing);
+    return status;
+}
+
+static int compare_logs(const void *a, const void *b) { return strverscmp(ql_path_name(a), ql_path_name(b)); }
 
 ql_status ql_events_read(const char *run_directory,
                          void (*visit)(void *context, const char *log, const ql_event *event), void *context,
                          int64_t *skipped)
 {
-    char folder[QL_PATH_SIZE], path[QL_PATH_SIZE];
-    struct dirent **entries = NULL;
+    char folder[QL_PATH_SIZE];
+    log_list list = {0};
     log_walk walk = {visit, context, 0};
     QL_TRY(ql_path_join(folder, run_directory, "events"));
-    int count = scandir(folder, &entries, is_log, versionsort);
-    if (count < 0) return QL_FAIL(IO, "%s: %s", folder, strerror(errno));
-    ql_status status = QL_OK;
-    for (int i = 0; i < count; ++i) {
+    ql_status status = list_logs(&list, folder);
+    if (list.count > 0) qsort(list.paths, list.count, sizeof *list.paths, compare_logs);
+    for (size_t i = 0; status == QL_OK && i < list.count; ++i) {
+        const char *name = ql_path_name(list.paths[i]);
         char log[64];
-        (void)snprintf(log, sizeof log, "%.*s", (int)ql_path_stem_length(entries[i]->d_name), entries[i]->d_name);
-        if (status == QL_OK) status = ql_path_join(path, folder, entries[i]->d_name);
-        if (status == QL_OK) status = read_log(&walk, path, log);
-        free(entries[i]);
+        (void)snprintf(log, sizeof log, "%.*s", (int)ql_path_stem_length(name), name);
+        status = read_log(&walk, list.paths[i], log);
     }
-    free(entries);
+    ql_free(list.paths);
     if (skipped != NULL) *skipped = walk.skipped;
     return status;
 }

@@ -1,4 +1,4 @@
-/* What happens during a run: events/RANK.jsonl, one JSON object per line, append-only (one write per line
+/* What happens during a run: events/RANK.jsonl (events/XX/RANK.jsonl when there are thousands), one JSON object per line, append-only (one write per line
  * with O_APPEND). A line torn by a crash is skipped by readers and ended by the next writer. Fields of zero
  * or "" are left out. */
 #ifndef QL_STORE_EVENTS_H
@@ -48,8 +48,9 @@ typedef struct ql_events {
 } ql_events;
 
 /* Opens (creates) events/NAME.jsonl in a run directory; name: the rank, "0", or "SHARD-RANK" when several
- * jobs share the directory. */
-ql_status ql_events_open(ql_events *events, const char *run_directory, const char *name, int rank);
+ * jobs share the directory. When there will be more than QL_RUNDIR_NARROW `logs` it is events/3f/NAME.jsonl, by a hash of the name;
+ * a log that is already there stays where it is. */
+ql_status ql_events_open(ql_events *events, const char *run_directory, const char *name, int rank, int64_t logs);
 void ql_events_close(ql_events *events); /* NULL-safe */
 
 /* Appends one line. Fills time and, for `start`, host, pid, process, place and job. Callable from any thread.

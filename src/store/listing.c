@@ -242,22 +242,53 @@ static ql_status packed_rows(ql_summary *rows, const ql_listing *listing, const 
     return QL_OK;
 }
 
+static ql_status rows_of_listing(const char *run_directory, const ql_listing *listing, ql_summary **rows,
+                                 int64_t *count)
+{
+    ql_status status = QL_TAKE(*rows, listing->count);
+    for (int64_t i = 0; i < listing->count && status == QL_OK; ++i)
+        status = row_of(&(*rows)[i], run_directory, &listing->meshes[i]);
+    if (status == QL_OK) status = packed_rows(*rows, listing, run_directory);
+    if (status == QL_OK) {
+        *count = listing->count;
+    } else {
+        ql_free(*rows);
+        *rows = NULL;
+    }
+    return status;
+}
+
 ql_status ql_rundir_rows(const char *run_directory, ql_summary **rows, int64_t *count)
 {
     ql_listing listing;
     *rows = NULL;
     *count = 0;
     QL_TRY(ql_listing_read(&listing, run_directory));
-    ql_status status = QL_TAKE(*rows, listing.count);
-    for (int64_t i = 0; i < listing.count && status == QL_OK; ++i)
-        status = row_of(&(*rows)[i], run_directory, &listing.meshes[i]);
-    if (status == QL_OK) status = packed_rows(*rows, &listing, run_directory);
-    if (status == QL_OK) {
-        *count = listing.count;
-    } else {
-        ql_free(*rows);
-        *rows = NULL;
+    ql_status status = rows_of_listing(run_directory, &listing, rows, count);
+    ql_listing_destroy(&listing);
+    return status;
+}
+
+/* Keeps what both lists have, both sorted. */
+static void keep_ids(ql_listing *listing, const char *const *ids, int64_t id_count)
+{
+    int64_t kept = 0;
+    for (int64_t i = 0, k = 0; i < listing->count; ++i) {
+        while (k < id_count && strcmp(ids[k], listing->meshes[i].id) < 0) ++k;
+        if (k < id_count && strcmp(ids[k], listing->meshes[i].id) == 0) listing->meshes[kept++] = listing->meshes[i];
     }
+    listing->count = kept;
+}
+
+ql_status ql_rundir_rows_of(const char *run_directory, const char *const *ids, int64_t id_count, ql_summary **rows,
+                            int64_t *count)
+{
+    ql_listing listing;
+    *rows = NULL;
+    *count = 0;
+    QL_TRY(ql_listing_read(&listing, run_directory));
+    keep_ids(&listing, ids, id_count);
+    ql_status status = rows_of_listing(run_directory, &listing, rows, count);
     ql_listing_destroy(&listing);
     return status;
 }

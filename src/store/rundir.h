@@ -97,6 +97,10 @@ void ql_listing_destroy(ql_listing *listing);                                   
  * id. A result that cannot be read becomes a failed row that says so. ql_free(*rows). */
 ql_status ql_rundir_rows(const char *run_directory, ql_summary **rows, int64_t *count);
 
+/* The same of these meshes alone (sorted ids, each once), as far as there is anything of them: reads their files only. */
+ql_status ql_rundir_rows_of(const char *run_directory, const char *const *ids, int64_t id_count, ql_summary **rows,
+                            int64_t *count);
+
 /* summary.csv and index.h5 from these rows; and from what the run directory holds. */
 ql_status ql_rundir_write_rows(const char *run_directory, const ql_summary *rows, int64_t count);
 ql_status ql_rundir_write_summary(const char *run_directory);

@@ -101,6 +101,20 @@ static double mean_ratio(const double *is, const double *predicted, int64_t coun
     return isfinite(ratio) && ratio > 0 ? ratio : 1;
 }
 
+/* Least squares of relative errors stays below the mean where a few are far above (quads that needed many attempts); but it is sums
+ * that plans predict. */
+static void keep_sum(double *base, double *slope, const double *x, const double *y, int64_t count)
+{
+    double is = 0, predicted = 0;
+    for (int64_t i = 0; i < count; ++i) {
+        is += y[i];
+        predicted += *base + *slope * x[i];
+    }
+    if (!(predicted > 0)) return;
+    *base *= is / predicted;
+    *slope *= is / predicted;
+}
+
 /* Line through (x, y), or the former one scaled. */
 static void correct(double *base, double *slope, const double *x, const double *y, double *room, int64_t count)
 {
@@ -111,6 +125,7 @@ static void correct(double *base, double *slope, const double *x, const double *
     bool fitted = fit_line(x, y, count, &a, &b);
     *base = fitted ? a : *base * ratio;
     *slope = fitted ? b : *slope * ratio;
+    if (fitted) keep_sum(base, slope, x, y, count);
 }
 
 /* Meshes of groups: the exchange is what remains of a step beyond the ranks' own work. */

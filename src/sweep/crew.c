@@ -367,9 +367,10 @@ static void watch_group(const ql_crew *crew, double now)
 {
     const double limit = crew->settings.form_limit_s > 0 ? crew->settings.form_limit_s : QL_CREW_FORM_S;
     if (crew->forming_s == 0 || now - crew->forming_s < limit) return;
-    QL_ERROR("a group of %d ranks is not complete after %.0f s: a rank of it hangs; ending the job. Run again to go on from "
-             "the checkpoints",
-             crew->forming_size, limit);
+    QL_ERROR(
+        "a group of %d ranks is not complete after %.0f s: a rank of it hangs; ending the job. Run again to go on from "
+        "the checkpoints",
+        crew->forming_size, limit);
     ql_launcher_mpi.abort(RUN_AGAIN);
 }
 

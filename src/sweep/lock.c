@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -19,6 +20,9 @@
 enum { LOCK_TEXT = 2048 };
 
 static const double POLL_S = 0.25;
+
+/* The heart beats on the messenger's thread, while ours may give the lock back. */
+static pthread_mutex_t holding = PTHREAD_MUTEX_INITIALIZER;
 
 /* ---- the text of a lock ---- */
 
@@ -216,6 +220,15 @@ static ql_status take_guarded(ql_lock *lock, const char *run_directory, const ch
     return status;
 }
 
+/* Until it is closed. */
+static ql_status open_guard(const char *guard, int *file)
+{
+    *file = open(guard, O_CREAT | O_RDWR | O_CLOEXEC, 0666);
+    if (*file < 0) return QL_FAIL(IO, "%s: %s", guard, strerror(errno));
+    (void)flock(*file, LOCK_EX); /* where the file system has none, double starts in the same instant pass */
+    return QL_OK;
+}
+
 ql_status ql_lock_take(ql_lock *lock, const char *run_directory, ql_shard shard)
 {
     char folder[QL_PATH_SIZE], guard[QL_PATH_SIZE];
@@ -228,9 +241,8 @@ ql_status ql_lock_take(ql_lock *lock, const char *run_directory, ql_shard shard)
     double began = ql_clock_s();
     for (bool told = false;; told = true) {
         double patience_s = 0;
-        int file = open(guard, O_CREAT | O_RDWR | O_CLOEXEC, 0666);
-        if (file < 0) return QL_FAIL(IO, "%s: %s", guard, strerror(errno));
-        (void)flock(file, LOCK_EX); /* where the file system has none, double starts in the same instant pass */
+        int file;
+        QL_TRY(open_guard(guard, &file));
         ql_status status = take_guarded(lock, run_directory, folder, &self, &patience_s);
         (void)close(file);
         if (status != QL_STATUS_BUSY || ql_clock_s() - began >= patience_s) return status;
@@ -255,16 +267,19 @@ static bool is_ours(const ql_lock *lock)
 
 ql_status ql_lock_beat(const ql_lock *lock)
 {
-    if (lock->path[0] == '\0') return QL_OK;
-    if (!is_ours(lock)) return QL_FAIL(BUSY, "%s was taken over by another job", lock->path);
-    (void)utimensat(AT_FDCWD, lock->path, NULL, 0);
-    return QL_OK;
+    (void)pthread_mutex_lock(&holding);
+    const bool held = lock->path[0] != '\0', ours = held && is_ours(lock);
+    if (ours) (void)utimensat(AT_FDCWD, lock->path, NULL, 0);
+    (void)pthread_mutex_unlock(&holding);
+    return held && !ours ? QL_FAIL(BUSY, "%s was taken over by another job", lock->path) : QL_OK;
 }
 
 void ql_lock_release(ql_lock *lock)
 {
+    (void)pthread_mutex_lock(&holding);
     if (lock->path[0] != '\0' && is_ours(lock)) (void)unlink(lock->path);
     lock->path[0] = '\0';
+    (void)pthread_mutex_unlock(&holding);
 }
 
 ql_status ql_lock_count(const char *run_directory, int64_t *count, ql_lock_owner *owner)
@@ -277,5 +292,20 @@ ql_status ql_lock_count(const char *run_directory, int64_t *count, ql_lock_owner
     *count = found->alive;
     if (owner != NULL) *owner = found->first;
     ql_free(found);
+    return status;
+}
+
+ql_status ql_lock_retire(ql_lock *lock, const char *run_directory, bool *last)
+{
+    char guard[QL_PATH_SIZE];
+    int64_t alive = 0;
+    int file;
+    *last = true;
+    QL_TRY(ql_path_join(guard, run_directory, "locks/guard"));
+    QL_TRY(open_guard(guard, &file));
+    ql_status status = ql_lock_count(run_directory, &alive, NULL);
+    *last = alive <= 1;
+    if (status == QL_OK && !*last) ql_lock_release(lock);
+    (void)close(file);
     return status;
 }

@@ -50,6 +50,10 @@ ql_status ql_lock_beat(const ql_lock *lock);
 
 void ql_lock_release(ql_lock *lock); /* fine when not held */
 
+/* Our part is done: whether nobody else works in the run directory, so that what concerns all parts is ours to do; then the lock
+ * stays. Otherwise it is given back, and of several that end at the same moment just the last one is told so. */
+ql_status ql_lock_retire(ql_lock *lock, const char *run_directory, bool *last);
+
 /* How many live jobs work in a run directory; the first one's owner in `owner` (or NULL). */
 ql_status ql_lock_count(const char *run_directory, int64_t *count, ql_lock_owner *owner);
 

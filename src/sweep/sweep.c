@@ -17,10 +17,16 @@
 #include "sweep/worker.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 
 /* Between our end and that of the job: what the launcher and the batch script still have to do. */
 static const double SCHEDULER_MARGIN_S = 30;
+
+/* Age at which a part that ends beside others writes the tables all the same. */
+static const double TABLES_OLD_S = 600;
 
 typedef struct sweep {
     const ql_sweep_request *request;
@@ -116,7 +122,7 @@ static ql_status open_events(sweep *s)
                        s->comm->rank);
     else
         (void)snprintf(name, sizeof name, "%d", s->comm->rank);
-    QL_TRY(ql_events_open(&s->events, s->request->run_directory, name, s->comm->rank));
+    QL_TRY(ql_events_open(&s->events, s->request->run_directory, name, s->comm->rank, shard.count * s->comm->size));
     s->events_open = true;
     ql_event event = {.type = QL_EVENT_start,
                       .rank = s->comm->rank,
@@ -255,6 +261,55 @@ static void learn(sweep *s, const ql_summary *rows, int64_t count)
     ql_error_clear();
 }
 
+/* Seconds since a file was written; infinite when there is none. */
+static double age_of(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 ? difftime(time(NULL), info.st_mtime) : INFINITY;
+}
+
+/* Many parts on one run directory, each writing the tables of all when it ends, would read every result once per part. So a part
+ * leaves that to those which still work, the last one of which finds nobody else; unless the tables are old. */
+static ql_status tables_are_ours(sweep *s, bool *ours)
+{
+    const char *run_directory = s->request->run_directory;
+    char path[QL_PATH_SIZE];
+    *ours = true;
+    if (s->request->shard.count == 1) return QL_OK;
+    QL_TRY(ql_lock_retire(&s->lock, run_directory, ours));
+    QL_TRY(ql_rundir_path(path, run_directory, QL_RUN_SUMMARY, NULL));
+    if (!*ours) *ours = age_of(path) > TABLES_OLD_S;
+    return QL_OK;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static ql_status own_rows(const sweep *s, ql_summary **rows, int64_t *count)
+{
+    const ql_survey *survey = &s->survey;
+    const char **ids;
+    int64_t id_count = 0;
+    QL_TRY(QL_TAKE(ids, survey->count));
+    for (int64_t i = 0; i < survey->count; ++i)
+        if (survey->work[i].state != QL_WORK_TWIN) ids[id_count++] = survey->work[i].id;
+    if (id_count > 0) qsort(ids, (size_t)id_count, sizeof *ids, compare_ids);
+    ql_status status = ql_rundir_rows_of(s->request->run_directory, ids, id_count, rows, count);
+    ql_free(ids);
+    return status;
+}
+
+static ql_status take_rows(sweep *s, ql_summary **rows, int64_t *count)
+{
+    bool ours = true;
+    QL_TRY(tables_are_ours(s, &ours));
+    if (!ours) return own_rows(s, rows, count);
+    QL_TRY(ql_rundir_rows(s->request->run_directory, rows, count));
+    return ql_rundir_write_rows(s->request->run_directory, *rows, *count);
+}
+
 /* Rank 0, when all work is over. */
 static ql_status conclude(sweep *s)
 {
@@ -263,8 +318,7 @@ static ql_status conclude(sweep *s)
     int64_t count = 0;
     ql_log_live(NULL);
     ql_status result = outcome(s);
-    ql_status status = ql_rundir_rows(run_directory, &rows, &count);
-    if (status == QL_OK) status = ql_rundir_write_rows(run_directory, rows, count);
+    ql_status status = take_rows(s, &rows, &count);
     ql_report_facts facts = {.survey = &s->survey,
                              .run_directory = run_directory,
                              .rows = rows,

@@ -98,6 +98,20 @@ expect_code 0
 quadloom run in -o parts $FEW --shard 2/2
 expect_code 0
 expect_same out parts
+expect "a row for each mesh" test "$(wc -l <parts/summary.csv)" -eq "$(wc -l <out/summary.csv)"
+
+# beside another part at work the tables are left to that one, unless they are old
+BOTH="in -o both $FEW --set train.steps=100000"
+start 1 run $BOTH --shard 1/2
+wait_for "both/events/1of2-0.jsonl" || fail "the first part ended too soon"
+echo fresh >both/summary.csv
+quadloom run $BOTH --shard 2/2 --time-limit 0:03
+expect_code 75
+expect "left alone" grep -q fresh both/summary.csv
+kill -USR1 "$PID"
+finish
+expect_code 75
+expect "written by the last one" grep -q '^mesh,name,status' both/summary.csv
 
 # lists and collections; options of one mesh alone
 printf 'in/ball.obj\nin/block.ply\n' >list.txt

@@ -60,7 +60,7 @@ static void write_checkpoint(void)
 static void write_events(int count)
 {
     ql_events log;
-    ASSERT_OK(ql_events_open(&log, directory, "0", 0));
+    ASSERT_OK(ql_events_open(&log, directory, "0", 0, 1));
     ASSERT_OK(ql_events_write(&log, &(ql_event){.type = QL_EVENT_start, .ranks = 1, .meshes = count + 2}));
     ql_event event = {.type = QL_EVENT_mesh_start, .steps = 10000, .faces = 600};
     (void)snprintf(event.mesh, sizeof event.mesh, "slow-01234567");

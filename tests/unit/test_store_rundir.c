@@ -132,13 +132,13 @@ static void events_come_back_and_torn_lines_do_not_matter(void **state)
     collected *all;
     int64_t skipped;
     ASSERT_OK(QL_TAKE(all, 1));
-    ASSERT_OK(ql_events_open(&log, directory, "0", 0));
+    ASSERT_OK(ql_events_open(&log, directory, "0", 0, 1));
     ql_event sample = {.type = QL_EVENT_sample, .time = 1.75e9 + 0.25, .step = 12, .steps = 100, .loss = 0.125};
     (void)snprintf(sample.mesh, sizeof sample.mesh, "a\"\\-0");
     ASSERT_OK(ql_events_write(&log, &sample));
     ql_events_close(&log);
     append_raw("0", "{\"time\": \"2026-11-22T18:04:05Z\", \"event\": \"sam"); /* killed in the middle */
-    ASSERT_OK(ql_events_open(&log, directory, "0", 0));
+    ASSERT_OK(ql_events_open(&log, directory, "0", 0, 1));
     ASSERT_OK(ql_events_write(&log, &(ql_event){.type = QL_EVENT_end, .code = 75}));
     ql_events_close(&log);
     append_raw("0", "{\"time\": \"2026-11-22T18:04:05Z\", \"event\": \"from_the_future\", \"x\": [1, {\"y\": 2}]}\n");
@@ -153,9 +153,39 @@ static void events_come_back_and_torn_lines_do_not_matter(void **state)
     ql_free(all);
 }
 
+/* Thousands of logs lie in folders of their own; one that exists stays where it is. */
+static void many_logs_are_divided(void **state)
+{
+    (void)state;
+    ql_events log;
+    collected *all;
+    char path[QL_PATH_SIZE];
+    ASSERT_OK(QL_TAKE(all, 1));
+    ASSERT_OK(ql_events_open(&log, directory, "1of3000-0", 0, 3000));
+    ASSERT_OK(ql_events_write(&log, &(ql_event){.type = QL_EVENT_end, .code = 1}));
+    ql_events_close(&log);
+    (void)snprintf(path, sizeof path, "%.4000s/events/1of3000-0.jsonl", directory);
+    assert_false(ql_path_exists(path));
+    ASSERT_OK(ql_events_open(&log, directory, "1of3000-0", 0, 1));
+    ASSERT_OK(ql_events_write(&log, &(ql_event){.type = QL_EVENT_end, .code = 2}));
+    ql_events_close(&log);
+    assert_false(ql_path_exists(path));
+    ASSERT_OK(ql_events_open(&log, directory, "0", 0, 1));
+    ASSERT_OK(ql_events_write(&log, &(ql_event){.type = QL_EVENT_end, .code = 3}));
+    ql_events_close(&log);
+    ASSERT_OK(ql_events_open(&log, directory, "0", 0, 3000));
+    ASSERT_OK(ql_events_write(&log, &(ql_event){.type = QL_EVENT_end, .code = 4}));
+    ql_events_close(&log);
+    ASSERT_OK(ql_events_read(directory, collect, all, NULL));
+    assert_int_equal(all->count, 4);
+    static const int64_t codes[] = {3, 4, 1, 2}; /* by name, in order of writing */
+    for (int i = 0; i < 4; ++i) assert_int_equal(all->events[i].code, codes[i]);
+    ql_free(all);
+}
+
 static void start_log(ql_events *log, const char *name, int rank, int64_t meshes)
 {
-    ASSERT_OK(ql_events_open(log, directory, name, rank));
+    ASSERT_OK(ql_events_open(log, directory, name, rank, 1));
     ASSERT_OK(ql_events_write(log, &(ql_event){.type = QL_EVENT_start, .ranks = 2, .meshes = meshes}));
 }
 
@@ -198,7 +228,7 @@ static void view_of_a_run_that_runs_halts_and_crashes(void **state)
     pid_t child = fork(); /* a rank that dies without a word */
     if (child == 0) {
         ql_events other;
-        bool fine = ql_events_open(&other, directory, "1", 1) == QL_OK &&
+        bool fine = ql_events_open(&other, directory, "1", 1, 1) == QL_OK &&
                     ql_events_write(&other, &(ql_event){.type = QL_EVENT_start, .ranks = 2}) == QL_OK;
         _exit(fine ? 0 : 1);
     }
@@ -321,6 +351,14 @@ static void summary_has_a_row_for_every_mesh(void **state)
     ql_free(text);
     ASSERT_OK(ql_rundir_path(path, directory, QL_RUN_INDEX, NULL));
     assert_true(ql_path_exists(path));
+    static const char *const some[] = {"another-0", "bad-0", "nobody-0", "slow-0"}; /* rows of some meshes alone */
+    ql_summary *rows;
+    int64_t count;
+    ASSERT_OK(ql_rundir_rows_of(directory, some, 4, &rows, &count));
+    assert_int_equal(count, 2);
+    assert_string_equal(rows[0].mesh, "bad-0");
+    assert_string_equal(rows[1].status, "unfinished");
+    ql_free(rows);
 }
 
 static void options_are_written(void **state)
@@ -344,6 +382,7 @@ int main(void)
                                        TEST(failure_comes_back),
                                        TEST(attempts_count_until_progress_or_settled),
                                        TEST(events_come_back_and_torn_lines_do_not_matter),
+                                       TEST(many_logs_are_divided),
                                        TEST(view_of_a_run_that_runs_halts_and_crashes),
                                        TEST(shards_announce_their_meshes_once_each),
                                        TEST(view_of_a_run_on_another_host),

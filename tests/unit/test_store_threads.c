@@ -51,7 +51,7 @@ static void threads_do_not_disturb_each_other(void **state)
     int64_t skipped;
     sample_directory(directory);
     ASSERT_OK(ql_rundir_create(directory));
-    ASSERT_OK(ql_events_open(&log_of_all, directory, "0", 0));
+    ASSERT_OK(ql_events_open(&log_of_all, directory, "0", 0, 1));
     sample_mesh(&mesh, "shared", 20);
     sample_train(&train, &mesh, false);
     for (int k = 0; k < THREADS; ++k) {

@@ -94,6 +94,28 @@ static void test_shards(void **state)
     assert_int_equal(waitpid(first, NULL, 0), first);
 }
 
+/* Of several parts the last one at work keeps its lock, for what concerns all. */
+static void test_retire(void **state)
+{
+    (void)state;
+    pid_t other = start_owner((ql_shard){1, 3});
+    ql_lock lock;
+    bool last = true;
+    ASSERT_OK(ql_lock_take(&lock, folder, (ql_shard){2, 3}));
+    ASSERT_OK(ql_lock_retire(&lock, folder, &last));
+    assert_false(last);
+    assert_int_equal(count_alive(), 1);
+    ASSERT_OK(ql_lock_beat(&lock)); /* nothing to keep alive any more */
+    (void)kill(other, SIGKILL);
+    assert_int_equal(waitpid(other, NULL, 0), other);
+    ASSERT_OK(ql_lock_take(&lock, folder, (ql_shard){3, 3}));
+    ASSERT_OK(ql_lock_retire(&lock, folder, &last));
+    assert_true(last);
+    assert_int_equal(count_alive(), 1);
+    ql_lock_release(&lock);
+    assert_int_equal(count_alive(), 0);
+}
+
 static void write_foreign(const char *job, double age_s)
 {
     char path[QL_PATH_SIZE], text[512];
@@ -152,6 +174,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_double_start, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_shards, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(test_retire, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_other_host, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_former_life, make_folder, remove_folder),
     };
