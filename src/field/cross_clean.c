@@ -19,6 +19,13 @@ typedef struct transport {
     int32_t a, b;
 } transport;
 
+typedef struct kept_state {
+    bool any;
+    double *phi, *delta;
+    uint8_t *matching;
+    int32_t *index;
+} kept_state;
+
 typedef struct clean {
     const ql_surface *s;
     double price;
@@ -34,6 +41,8 @@ typedef struct clean {
     int32_t *by, *heap, *place, *touched, heaped, touches;
     transport *list;
     int32_t count, room;
+    bool torus;      /* closed and of genus 1 */
+    kept_state kept; /* of a torus: the last state that has a map */
 } clean;
 
 static double half_length(const ql_surface *s, int32_t h)
@@ -461,6 +470,71 @@ static void drop_list(clean *c)
     c->count = 0;
 }
 
+/* A torus whose field has no singular vertex is mapped flat: then the field must come back unturned from every closed path, or
+ * no map has a cell. (Nor has a torus a map with a single pair of indices +1 and -1: Barnette et al. 1971.) */
+static ql_status comes_back(const clean *c, bool *good)
+{
+    const ql_surface *s = c->s;
+    int32_t *queue = NULL, head = 0, tail = 0, singular = 0;
+    uint8_t *axis = NULL; /* 4 + quarter turns since the first face; 0 = not seen */
+    *good = true;
+    for (int32_t v = 0; v < s->vertex_count; ++v) singular += abs(c->index[v]);
+    if (singular > 0) {
+        *good = singular > 2;
+        return QL_OK;
+    }
+    ql_status status = QL_TAKE(queue, s->face_count);
+    if (status == QL_OK) status = QL_TAKE(axis, s->face_count);
+    if (status == QL_OK) {
+        queue[tail++] = 0;
+        axis[0] = 4;
+    }
+    while (head < tail) {
+        int32_t f = queue[head++];
+        for (int32_t h = 3 * f; h < 3 * f + 3; ++h) {
+            int32_t g = s->opposite[h] / 3;
+            uint8_t there = (uint8_t)(4 + (axis[f] + c->matching[h]) % 4);
+            if (axis[g] == 0) {
+                axis[g] = there;
+                queue[tail++] = g;
+            } else if (axis[g] != there) {
+                *good = false;
+            }
+        }
+    }
+    ql_free(queue);
+    ql_free(axis);
+    return status;
+}
+
+/* Of a torus: keeps the state when it can be mapped. */
+static ql_status keep_good(clean *c)
+{
+    const ql_surface *s = c->s;
+    bool good = false;
+    if (c->torus) QL_TRY(comes_back(c, &good));
+    if (!good) return QL_OK;
+    c->kept.any = true;
+    memcpy(c->kept.phi, c->phi, (size_t)s->face_count * sizeof *c->phi);
+    memcpy(c->kept.delta, c->delta, 3 * (size_t)s->face_count * sizeof *c->delta);
+    memcpy(c->kept.matching, c->matching, 3 * (size_t)s->face_count);
+    memcpy(c->kept.index, c->index, (size_t)s->vertex_count * sizeof *c->index);
+    return QL_OK;
+}
+
+static ql_status return_to_good(clean *c)
+{
+    const ql_surface *s = c->s;
+    bool good = true;
+    if (c->torus && c->kept.any) QL_TRY(comes_back(c, &good));
+    if (good) return QL_OK;
+    memcpy(c->phi, c->kept.phi, (size_t)s->face_count * sizeof *c->phi);
+    memcpy(c->delta, c->kept.delta, 3 * (size_t)s->face_count * sizeof *c->delta);
+    memcpy(c->matching, c->kept.matching, 3 * (size_t)s->face_count);
+    memcpy(c->index, c->kept.index, (size_t)s->vertex_count * sizeof *c->index);
+    return QL_OK;
+}
+
 /* Step 2: one pass over all transports, best first. */
 static ql_status transport_pass(clean *c, int32_t *done)
 {
@@ -480,6 +554,7 @@ static ql_status transport_pass(clean *c, int32_t *done)
         transport *t = &c->list[best];
         for (int32_t i = 0; i < t->steps; ++i) push_index(c, t->path[i], t->amount);
         status = relax(c);
+        if (status == QL_OK) status = keep_good(c);
         ++*done;
     }
     drop_list(c);
@@ -500,6 +575,7 @@ static ql_status work(clean *c, ql_clean_report *report)
     QL_TRY(correct_sectors(c, &report->sectors));
     QL_TRY(split_double(c));
     QL_TRY(drift(c));
+    QL_TRY(keep_good(c));
     for (int pass = 0; pass < PASSES && c->price > 0; ++pass) {
         int32_t done = 0;
         QL_TRY(transport_pass(c, &done));
@@ -507,6 +583,7 @@ static ql_status work(clean *c, ql_clean_report *report)
         if (done == 0) break;
         QL_TRY(drift(c));
     }
+    QL_TRY(return_to_good(c));
     report->after = count_singular(c);
     report->energy = energy(c);
     return QL_OK;
@@ -527,6 +604,12 @@ static ql_status take_arrays(clean *c)
     QL_TRY(QL_TAKE(c->heap, vertices));
     QL_TRY(QL_TAKE(c->place, vertices));
     QL_TRY(QL_TAKE(c->touched, vertices));
+    if (c->torus) {
+        QL_TRY(QL_TAKE(c->kept.phi, c->s->face_count));
+        QL_TRY(QL_TAKE(c->kept.delta, halves));
+        QL_TRY(QL_TAKE(c->kept.matching, halves));
+        QL_TRY(QL_TAKE(c->kept.index, vertices));
+    }
     for (int64_t v = 0; v < vertices; ++v) c->place[v] = -1;
     return QL_OK;
 }
@@ -538,6 +621,8 @@ ql_status ql_cross_clean(const ql_surface *s, double price, bool follow, double 
     memset(report, 0, sizeof *report);
     cholmod_start(&c.common);
     c.common.print = 0;
+    c.torus = ql_surface_euler(s) == 0;
+    for (int32_t h = 0; h < 3 * s->face_count; ++h) c.torus = c.torus && s->opposite[h] >= 0;
     ql_status status = take_arrays(&c);
     if (status == QL_OK) {
         ql_cross_edge_angles(s, c.psi);
@@ -553,8 +638,8 @@ ql_status ql_cross_clean(const ql_surface *s, double price, bool follow, double 
     cholmod_free_factor(&c.factor, &c.common);
     cholmod_finish(&c.common);
     drop_list(&c);
-    void *own[] = {c.psi,    c.rest, c.delta, c.weight, c.kind,    c.index, c.slot,
-                   c.length, c.by,   c.heap,  c.place,  c.touched, c.list};
+    void *own[] = {c.psi,  c.rest,  c.delta,   c.weight, c.kind,     c.index,      c.slot,          c.length,    c.by,
+                   c.heap, c.place, c.touched, c.list,   c.kept.phi, c.kept.delta, c.kept.matching, c.kept.index};
     for (size_t i = 0; i < sizeof own / sizeof *own; ++i) ql_free(own[i]);
     return status;
 }

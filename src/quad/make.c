@@ -40,6 +40,10 @@ static const double SNAP = 0.7;
 /* A map that fails with so many ports without a partner, or conditions broken, will fail at other scales, too; with so many
  * integers rounding would take too long. */
 enum { HOPELESS = 30, MOST_BROKEN = 20, MOST_INTEGERS = 1500 };
+/* Quads with a smaller scaled Jacobian count as folded; vertices of quads below the second are let go where some are folded;
+ * more folds than these are not worth mending. */
+static const double LEAST_CORNER = 1e-3, BAD_CORNER = 0.05;
+enum { MOST_FOLDED = 24 };
 /* When no map with all features works out (noise that looks like creases), only those sharper than this are pinned. */
 static const double RELAXED_DEG[] = {75, 180};
 enum { RELAXATIONS = sizeof RELAXED_DEG / sizeof *RELAXED_DEG };
@@ -65,7 +69,8 @@ typedef struct job {
     ql_closest *surface, *lines;
     int32_t *chain; /* of each line */
     int32_t euler, loops, singular, features;
-    int32_t loose; /* ports without a partner in the last map: many of them mean that no scale will help */
+    int32_t released; /* vertices of `quads` that let go of sharp edges */
+    int32_t loose;    /* ports without a partner in the last map: many of them mean that no scale will help */
     ql_quad_quality *time;
     ql_quads quads; /* the result */
     ql_quad_rung rung;
@@ -78,21 +83,31 @@ static double lap(double *since)
     return spent;
 }
 
-/* Do the quads make an oriented manifold of the component's topology? Each is split from a point of its own, so that two
- * quads round a vertex of valence 2 do not seem to share a diagonal. */
-static bool right_topology(const job *j, const ql_quads *q)
+/* The quads as triangles. Each is split from a point of its own, so that two quads round a vertex of valence 2 do not seem to
+ * share a diagonal. */
+static ql_status triangulate(ql_surface *s, const ql_quads *q)
 {
-    int32_t *tri = NULL, loops = -1, euler = 0, corners = q->vertex_count, vertices = corners + q->face_count;
+    int32_t *tri = NULL, corners = q->vertex_count, vertices = corners + q->face_count;
     double *x = NULL;
-    bool good = q->face_count > 0 && QL_TAKE(tri, 12 * (int64_t)q->face_count) == QL_OK &&
-                QL_TAKE(x, 3 * (int64_t)vertices) == QL_OK;
-    if (good) memcpy(x, q->vertices, 3 * (size_t)corners * sizeof *x);
-    for (int32_t i = 0; good && i < 4 * q->face_count; ++i) {
+    ql_status status = QL_TAKE(tri, 12 * (int64_t)q->face_count + 1);
+    if (status == QL_OK) status = QL_TAKE(x, 3 * (int64_t)vertices + 1);
+    if (status == QL_OK) memcpy(x, q->vertices, 3 * (size_t)corners * sizeof *x);
+    for (int32_t i = 0; status == QL_OK && i < 4 * q->face_count; ++i) {
         int32_t t[3] = {q->faces[i], q->faces[(i & ~3) + ((i + 1) & 3)], corners + i / 4};
         memcpy(tri + 3 * (int64_t)i, t, sizeof t);
     }
+    if (status == QL_OK) status = ql_surface_create(s, x, vertices, tri, 4 * q->face_count);
+    ql_free(tri);
+    ql_free(x);
+    return status;
+}
+
+/* Do the quads make an oriented manifold of the component's topology? */
+static bool right_topology(const job *j, const ql_quads *q)
+{
+    int32_t loops = -1, euler = 0;
     ql_surface s;
-    good = good && ql_surface_create(&s, x, vertices, tri, 4 * q->face_count) == QL_OK;
+    bool good = q->face_count > 0 && triangulate(&s, q) == QL_OK;
     if (good) {
         euler = ql_surface_euler(&s);
         good = ql_surface_loops(&s, &loops) == QL_OK && euler == j->euler && loops == j->loops;
@@ -101,21 +116,66 @@ static bool right_topology(const job *j, const ql_quads *q)
     if (!good)
         QL_DEBUG("topology: euler %d for %d, loops %d for %d; %s", euler, j->euler, loops, j->loops, ql_error_text());
     ql_error_clear();
-    ql_free(tri);
-    ql_free(x);
     return good;
+}
+
+static double quality_of(const ql_quads *q, int32_t f)
+{
+    const int32_t *c = q->faces + 4 * (int64_t)f;
+    return ql_quad_scaled_jacobian(q->vertices + 3 * (int64_t)c[0], q->vertices + 3 * (int64_t)c[1],
+                                   q->vertices + 3 * (int64_t)c[2], q->vertices + 3 * (int64_t)c[3]);
 }
 
 static int32_t count_folded(const ql_quads *q)
 {
     int32_t folded = 0;
-    for (int32_t f = 0; f < q->face_count; ++f) {
-        const int32_t *c = q->faces + 4 * (int64_t)f;
-        folded += !(ql_quad_scaled_jacobian(q->vertices + 3 * (int64_t)c[0], q->vertices + 3 * (int64_t)c[1],
-                                            q->vertices + 3 * (int64_t)c[2], q->vertices + 3 * (int64_t)c[3]) > 1e-3);
-    }
-    if (folded > 0) QL_DEBUG("%d folded quads", folded);
+    for (int32_t f = 0; f < q->face_count; ++f) folded += !(quality_of(q, f) > LEAST_CORNER);
     return folded;
+}
+
+/* Frees the vertices of bad quads, and of `rings` rings of quads round them, from their sharp edges (not from the boundary).
+ * Returns how many. */
+static ql_status release_bad(ql_quads *q, int rings, int32_t *released)
+{
+    uint8_t *near_bad = NULL;
+    ql_surface s;
+    *released = 0;
+    QL_TRY(triangulate(&s, q));
+    ql_status status = QL_TAKE(near_bad, q->vertex_count + 1);
+    if (status != QL_OK) goto end;
+    for (int32_t i = 0; i < 4 * q->face_count; ++i)
+        if (!(quality_of(q, i / 4) > BAD_CORNER)) near_bad[q->faces[i]] = 1;
+    for (int ring = 1; ring <= rings; ++ring)
+        for (int32_t f = 0; f < q->face_count; ++f) {
+            const int32_t *c = q->faces + 4 * (int64_t)f;
+            int reached = 0;
+            for (int k = 0; k < 4; ++k) reached |= near_bad[c[k]] > 0 && near_bad[c[k]] <= ring;
+            for (int k = 0; reached && k < 4; ++k)
+                if (near_bad[c[k]] == 0) near_bad[c[k]] = (uint8_t)(ring + 1);
+        }
+    for (int32_t v = 0; v < q->vertex_count; ++v) {
+        if (!near_bad[v] || q->pin[v] == QL_PIN_FREE || ql_on_boundary(&s, v)) continue;
+        q->pin[v] = QL_PIN_FREE;
+        ++*released;
+    }
+end:
+    ql_surface_destroy(&s);
+    ql_free(near_bad);
+    return status;
+}
+
+/* Folds that sharp edges hold: there, and only there, the quads let go of them. */
+static bool let_go(job *j, ql_quads *q, int sweeps)
+{
+    int32_t folded = count_folded(q), released = 0;
+    for (int rings = 0; rings < 3 && folded > 0 && folded <= MOST_FOLDED; ++rings) {
+        if (release_bad(q, rings, &released) != QL_OK) break;
+        j->released += released;
+        if (ql_polish(q, j->surface, j->lines, j->chain, sweeps) != QL_OK) break;
+        QL_DEBUG("%d folded quads, %d vertices let go of sharp edges: %d folded", folded, released, count_folded(q));
+        folded = count_folded(q);
+    }
+    return folded == 0;
 }
 
 /* Takes over quads that verify: topology before the work of improving them, and after it. */
@@ -126,7 +186,10 @@ static bool accept(job *j, ql_quads *q, int sweeps)
     j->time->verify_s += lap(&since);
     good = good && ql_polish(q, j->surface, j->lines, j->chain, sweeps) == QL_OK;
     j->time->improve_s += lap(&since);
-    good = good && count_folded(q) == 0 && right_topology(j, q);
+    j->released = 0;
+    good = good && let_go(j, q, sweeps);
+    j->time->improve_s += lap(&since);
+    good = good && right_topology(j, q);
     j->time->verify_s += lap(&since);
     if (good) {
         ql_quads_destroy(&j->quads);
@@ -459,19 +522,14 @@ static ql_status append(ql_quad_result *r, const ql_quads *q)
     return QL_OK;
 }
 
-/* How much worse than wished: irregular vertices beyond those of the field, bad corners, rungs. */
+/* How much worse than wished: irregular vertices beyond those of the field, lost sharp edges, bad corners, rungs. */
 static ql_status penalty(const job *j, double *value)
 {
     int32_t irregular;
     double least = INFINITY;
     QL_TRY(ql_quad_count_irregular(&j->quads, &irregular));
-    for (int32_t f = 0; f < j->quads.face_count; ++f) {
-        const int32_t *c = j->quads.faces + 4 * (int64_t)f;
-        const double *x = j->quads.vertices;
-        least = fmin(least, ql_quad_scaled_jacobian(x + 3 * (int64_t)c[0], x + 3 * (int64_t)c[1], x + 3 * (int64_t)c[2],
-                                                    x + 3 * (int64_t)c[3]));
-    }
-    *value = irregular +
+    for (int32_t f = 0; f < j->quads.face_count; ++f) least = fmin(least, quality_of(&j->quads, f));
+    *value = irregular + j->released +
              (least < 0.05   ? 100
               : least < 0.2  ? 20
               : least < 0.35 ? 4
@@ -499,6 +557,7 @@ static ql_status keep_better(winner *w, job *j)
     w->penalty = value;
     w->rung = j->rung;
     w->singular = j->singular;
+    w->relaxed = j->released > 0;
     ql_quads_destroy(&w->quads);
     w->quads = j->quads;
     memset(&j->quads, 0, sizeof j->quads);
@@ -537,7 +596,7 @@ static ql_status best_of(const job *base, winner *w)
         j.begin = BEGINNING[0];
         j.feature_angle_deg = fmax(j.feature_angle_deg, RELAXED_DEG[i]);
         status = one_attempt(w, &j, climb, &hopeless);
-        w->relaxed = w->penalty < INFINITY;
+        w->relaxed = true;
         job_destroy(&j);
     }
     if (status == QL_OK && w->penalty == INFINITY) {

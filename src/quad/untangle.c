@@ -6,6 +6,10 @@
 #include <string.h>
 
 enum { HISTORY = 8 };
+/* Weight of a face's turn against the field: less than a quarter turn everywhere means that every vertex has as many quadrants
+ * round it as the field says. Without it all determinants can be positive where one vertex has four too many and another
+ * four too few. */
+static const double TURN = 0.3;
 
 typedef struct element {
     int32_t slot[3][2]; /* local variable of corner k, coordinate c; -1 = fixed */
@@ -67,18 +71,26 @@ static double corner_value(const ql_map *map, const double *value, int32_t f, in
     return sum;
 }
 
+/* Jacobian of a face against the field's axes: du/dx, du/dy, dv/dx, dv/dy; the identity where the map is as wished. */
+static void face_jacobian(const ql_map *map, double edge, const double *value, int32_t f, double j[4])
+{
+    double gx[3], gy[3], area;
+    hat_gradients(map, edge, f, gx, gy, &area);
+    memset(j, 0, 4 * sizeof *j);
+    for (int k = 0; k < 3; ++k) {
+        double u = corner_value(map, value, f, k, 0), v = corner_value(map, value, f, k, 1);
+        j[0] += u * gx[k];
+        j[1] += u * gy[k];
+        j[2] += v * gx[k];
+        j[3] += v * gy[k];
+    }
+}
+
 ql_status ql_untangle_determinants(const ql_map *map, double edge, const double *value, double *determinant)
 {
     for (int32_t f = 0; f < map->surface->face_count; ++f) {
-        double gx[3], gy[3], area, j[4] = {0, 0, 0, 0};
-        hat_gradients(map, edge, f, gx, gy, &area);
-        for (int k = 0; k < 3; ++k) {
-            double u = corner_value(map, value, f, k, 0), v = corner_value(map, value, f, k, 1);
-            j[0] += u * gx[k];
-            j[1] += u * gy[k];
-            j[2] += v * gx[k];
-            j[3] += v * gy[k];
-        }
+        double j[4];
+        face_jacobian(map, edge, value, f, j);
         determinant[f] = j[0] * j[3] - j[1] * j[2];
     }
     return QL_OK;
@@ -98,12 +110,16 @@ static double stretch(const ql_map *map, double edge, const double *value, int32
 }
 
 /* Faces within `rings` vertex rings of a fold. */
-static ql_status choose_patch(problem *p, const double *determinant, int rings)
+static ql_status choose_patch(problem *p, int rings)
 {
     const ql_surface *s = p->map->surface;
     uint8_t *vertex = NULL;
     QL_TRY(QL_TAKE(vertex, s->vertex_count + 1));
-    for (int32_t f = 0; f < s->face_count; ++f) p->in_patch[f] = determinant[f] <= 0.05;
+    for (int32_t f = 0; f < s->face_count; ++f) {
+        double j[4];
+        face_jacobian(p->map, p->edge, p->value, f, j);
+        p->in_patch[f] = j[0] * j[3] - j[1] * j[2] <= 0.05 || j[0] + j[3] <= 0;
+    }
     for (int32_t h = 0; h < 3 * s->face_count; ++h) {
         double scale;
         if (stretch(p->map, p->edge, p->value, h, &scale) <= 0.02) p->in_patch[h / 3] = 1;
@@ -199,7 +215,15 @@ static void jacobian(const element *e, const double *x, double j[4])
     }
 }
 
-/* The same for the stretch of feature edges: (1 + D^2) / chi(D). */
+/* (1 + d^2) / chi(d), least at d = 1, and its derivative. */
+static double barrier(double d, double eps, double *slope)
+{
+    double r = sqrt(eps * eps + d * d), chi = d > 0 ? 0.5 * (d + r) : 0.5 * eps * eps / (r - d), top = 1 + d * d;
+    *slope = 2 * d / chi - top / (chi * r);
+    return top / chi;
+}
+
+/* The same for the stretch of feature edges. */
 static double evaluate_lines(const problem *p, const double *x, double *gradient, double *least)
 {
     double sum = 0;
@@ -208,12 +232,11 @@ static double evaluate_lines(const problem *p, const double *x, double *gradient
         double d = l->rest;
         for (int e = 0; e < 2; ++e)
             if (l->slot[e] >= 0) d += l->sign[e] * x[l->slot[e]];
-        double r = sqrt(p->eps * p->eps + d * d), chi = d > 0 ? 0.5 * (d + r) : 0.5 * p->eps * p->eps / (r - d);
-        double top = 1 + d * d, slope = l->weight * (2 * d / chi - top / (chi * r));
-        sum += l->weight * top / chi;
+        double slope;
+        sum += l->weight * barrier(d, p->eps, &slope);
         *least = fmin(*least, d);
         for (int e = 0; gradient != NULL && e < 2; ++e)
-            if (l->slot[e] >= 0) gradient[l->slot[e]] += l->sign[e] * slope;
+            if (l->slot[e] >= 0) gradient[l->slot[e]] += l->sign[e] * l->weight * slope;
     }
     return sum;
 }
@@ -230,11 +253,12 @@ static double evaluate(const problem *p, const double *x, double *gradient, doub
         double det = j[0] * j[3] - j[1] * j[2], r = sqrt(p->eps * p->eps + det * det);
         double chi = det > 0 ? 0.5 * (det + r) : 0.5 * p->eps * p->eps / (r - det);
         double top = j[0] * j[0] + j[1] * j[1] + j[2] * j[2] + j[3] * j[3] + 1 + det * det;
-        sum += e->area * top / chi;
-        *least = fmin(*least, det);
+        double turned = 0.5 * (j[0] + j[3]), slope;
+        sum += e->area * (top / chi + TURN * barrier(turned, p->eps, &slope));
+        *least = fmin(*least, fmin(det, turned));
         if (gradient == NULL) continue;
-        double a = 2 * e->area / chi, b = e->area * (2 * det / chi - top / (chi * r));
-        double d[4] = {a * j[0] + b * j[3], a * j[1] - b * j[2], a * j[2] - b * j[1], a * j[3] + b * j[0]};
+        double a = 2 * e->area / chi, b = e->area * (2 * det / chi - top / (chi * r)), c = 0.5 * TURN * e->area * slope;
+        double d[4] = {a * j[0] + b * j[3] + c, a * j[1] - b * j[2], a * j[2] - b * j[1], a * j[3] + b * j[0] + c};
         for (int k = 0; k < 3; ++k) {
             if (e->slot[k][0] >= 0) gradient[e->slot[k][0]] += e->sign[k][0] * (d[0] * e->gx[k] + d[1] * e->gy[k]);
             if (e->slot[k][1] >= 0) gradient[e->slot[k][1]] += e->sign[k][1] * (d[2] * e->gx[k] + d[3] * e->gy[k]);
@@ -377,7 +401,7 @@ ql_status ql_untangle(const ql_map *map, double edge, double *value, int32_t *fo
             *folded += stretch(map, edge, value, h, &scale) <= 1e-5;
         }
         if (status != QL_OK || *folded == 0 || round == (int)(sizeof rings / sizeof *rings)) break;
-        status = choose_patch(&p, determinant, rings[round]);
+        status = choose_patch(&p, rings[round]);
         if (status == QL_OK) status = set_up(&p);
         if (status == QL_OK) status = solve_patch(&p);
     }

@@ -85,6 +85,10 @@ static ql_status fit(ql_cost *cost, const ql_options *options, const ql_engine_c
     cost->samples = 2;
     line_through(ql_engine_flop_formula((int64_t)small.faces, off), small.step_s,
                  ql_engine_flop_formula((int64_t)large.faces, off), large.step_s, &cost->fixed_s, &cost->s_per_flop);
+    if (!(cost->s_per_flop > 0)) { /* noise: the larger one as if it were all arithmetic */
+        cost->fixed_s = 0;
+        cost->s_per_flop = large.step_s / ql_engine_flop_formula((int64_t)large.faces, off);
+    }
     line_through(small.faces, small.prepare_s, large.faces, large.prepare_s, &cost->prepare_s,
                  &cost->prepare_s_per_face);
     line_through(small.faces, small.quads_s, large.faces, large.quads_s, &cost->quads_s, &cost->quads_s_per_face);
