@@ -74,10 +74,10 @@ static bool has_avx2(void)
 static void every_instruction_set(void **state)
 {
     (void)state;
-    const char *const sets[] = {"baseline", "avx2", "avx512"};
+    const char *const sets[] = {"baseline", "avx2", "avx512", "avx512bf16"};
     fixture f;
     open_fixture(&f, "bracket", 45, 1);
-    for (int k = 0; k < 3; ++k) {
+    for (int k = 0; k < 4; ++k) {
         (void)setenv("QL_CPU_ISA", sets[k], 1);
         if (strcmp(ql_cpu_isa_find()->name, sets[k]) == 0)
             compare_with_ref(&f, 3, sets[k]);
@@ -111,7 +111,7 @@ static void check_layer(const ql_cpu_isa *isa, int rows, int in, int out)
     ASSERT_OK(QL_TAKE(y, rows * PRODUCT_LD));
     for (int k = 0; k < rows * PRODUCT_LD; ++k) x[k] = sample(k);
     for (int k = 0; k < in * out; ++k) w[k] = sample(k + 3);
-    const ql_pack_task forward = {w, NULL, 1.0f, out, in};
+    const ql_pack_task forward = {w, NULL, 1.0f, out, in, false};
     isa->pack_forward(&forward, packed[0]);
     isa->pack_reverse(&forward, packed[1]);
     for (int reverse = 0; reverse < 2; ++reverse) { /* x W^T, then x W */
@@ -184,8 +184,8 @@ static void check_products(const ql_cpu_isa *isa)
 static void products_equal_plain_loops(void **state)
 {
     (void)state;
-    const char *const sets[] = {"baseline", "avx2", "avx512"};
-    for (int k = 0; k < 3; ++k) {
+    const char *const sets[] = {"baseline", "avx2", "avx512", "avx512bf16"};
+    for (int k = 0; k < 4; ++k) {
         (void)setenv("QL_CPU_ISA", sets[k], 1);
         if (strcmp(ql_cpu_isa_find()->name, sets[k]) == 0) check_products(ql_cpu_isa_find());
     }

@@ -4,6 +4,9 @@
  * computed again. gamma and the drop factor s are part of the packed `up` matrix, and their gradients come from
  * G = sum of y'^T r alone: W' = gamma s G, gamma' = s (sum_k W G + b sum y'), which ql_angle_finish does once per step. A
  * dropped block is a ReLU.
+ *
+ * With engine.precision bf16 the factors of all products but the first layer's, whose inputs are coordinates, are rounded to
+ * bf16 on their way into a product; sums, activations, layer norms and the weights themselves stay float32.
  */
 #include "engine/cpu/gemm.h"
 #include "engine/cpu/kernels.h"
@@ -43,20 +46,41 @@ static matrix middle(float *x) { return (matrix){x, 256 + QL_PAD}; }
 
 /* ---- products ---- */
 
+static void multiply(const chunk *c, int inner, int width, matrix x, const ql_packed *w, const float *packed,
+                     const ql_gemm_out *out)
+{
+#ifdef QL_BF16
+    if (w->bf16) {
+        c->work->flop += ql_gemm_rows_bf16(c->rows, inner, width, x.x, x.ld, c->work->scratch, packed, out);
+        return;
+    }
+#else
+    (void)w;
+#endif
+    c->work->flop += ql_gemm_rows(c->rows, inner, width, x.x, x.ld, packed, out);
+}
+
 static void dense(const chunk *c, const ql_dense *shape, const ql_packed *w, matrix x, matrix y)
 {
     const ql_gemm_out out = {.y = y.x, .ldy = y.ld, .bias = w->bias};
-    c->work->flop += ql_gemm_rows(c->rows, shape->in, shape->out, x.x, x.ld, w->forward, &out);
+    multiply(c, shape->in, shape->out, x, w, w->forward, &out);
 }
 
 static void dense_reverse(const chunk *c, const ql_dense *shape, const ql_packed *w, matrix y, matrix x, bool add)
 {
     const ql_gemm_out out = {.y = x.x, .ldy = x.ld, .add = add ? x.x : NULL, .ldadd = x.ld};
-    c->work->flop += ql_gemm_rows(c->rows, shape->out, shape->in, y.x, y.ld, w->reverse, &out);
+    multiply(c, shape->out, shape->in, y, w, w->reverse, &out);
 }
 
 static void dense_gradient(const chunk *c, const ql_dense *shape, matrix y, matrix x)
 {
+#ifdef QL_BF16
+    if (c->work->scratch != NULL) {
+        c->work->flop += ql_gemm_gradient_bf16(c->rows, shape->out, shape->in, y.x, y.ld, x.x, x.ld, c->work->scratch,
+                                               c->gradient + shape->weight, shape->in);
+        return;
+    }
+#endif
     c->work->flop +=
         ql_gemm_gradient(c->rows, shape->out, shape->in, y.x, y.ld, x.x, x.ld, c->gradient + shape->weight, shape->in);
 }
@@ -222,7 +246,7 @@ static void block_forward(const chunk *c, int index)
     normalise(c, &block->norm2, hat2, stat(c, at->rate2), true, r);
     const ql_packed *up = &c->model->up[index];
     const ql_gemm_out out = {.y = y.x, .ldy = y.ld, .bias = up->bias, .add = x.x, .ldadd = x.ld, .relu = true};
-    c->work->flop += ql_gemm_rows(c->rows, block->inner, block->width, r.x, r.ld, up->forward, &out);
+    multiply(c, block->inner, block->width, r, up, up->forward, &out);
 }
 
 /* In place: the adjoint of y becomes that of x. */

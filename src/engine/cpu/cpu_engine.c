@@ -12,8 +12,12 @@ static ql_status check_precision(const ql_engine_setup *setup)
     switch (setup->engine->precision) {
     case QL_PRECISION_FP32: return QL_OK;
     case QL_PRECISION_BF16:
-        return QL_FAIL(ENVIRONMENT, "engine.precision bf16: engine cpu has no bfloat16 products; use fp32");
-    default: return QL_FAIL(CONFIG, "engine cpu computes in fp32; engine.precision asks for something else");
+        if (ql_cpu_isa_find()->multiply_bf16 != NULL) return QL_OK;
+        return QL_FAIL(ENVIRONMENT,
+                       "engine.precision bf16: engine cpu has no products of bf16 with its %s kernels; they need a "
+                       "processor with AVX512_BF16; use fp32",
+                       ql_cpu_isa_find()->name);
+    default: return QL_FAIL(CONFIG, "engine cpu computes in fp32 or bf16; engine.precision asks for something else");
     }
 }
 
@@ -65,9 +69,6 @@ static ql_status start(ql_cpu *cpu, const ql_engine_setup *setup)
     copy_tables(cpu);
     ql_cpu_bind_biases(cpu);
     name_stages(cpu);
-    if (strcmp(cpu->isa->name, ql_cpu_isa_widest()) != 0)
-        QL_WARNING("engine cpu uses its %s kernels because QL_CPU_ISA asks for them; this processor runs %s",
-                   cpu->isa->name, ql_cpu_isa_widest());
     QL_DEBUG("engine cpu: %s, %d threads, %d of %d shards, %zu MB, activations %s", cpu->isa->name, cpu->members,
              cpu->reduce.count, cpu->reduce.shards, bytes >> 20, cpu->keep ? "kept" : "computed twice");
     return QL_OK;

@@ -15,17 +15,17 @@ static bool my_turn(packer *p)
     return turn % p->ranks == p->rank && turn / p->ranks % p->cpu->members == p->member;
 }
 
-static void pack_dense(packer *p, const ql_dense *shape, const float *row_scale, double factor, float *forward,
-                       float *reverse)
+static void pack_dense(packer *p, const ql_dense *shape, const float *row_scale, double factor, const ql_packed *to)
 {
-    const ql_pack_task task = {p->cpu->parameters + shape->weight, row_scale, (float)factor, shape->out, shape->in};
-    if (my_turn(p)) p->cpu->isa->pack_forward(&task, forward);
-    if (reverse != NULL && my_turn(p)) p->cpu->isa->pack_reverse(&task, reverse);
+    const ql_pack_task task = {
+        p->cpu->parameters + shape->weight, row_scale, (float)factor, shape->out, shape->in, to->bf16};
+    if (my_turn(p)) p->cpu->isa->pack_forward(&task, to->forward);
+    if (to->reverse != NULL && my_turn(p)) p->cpu->isa->pack_reverse(&task, to->reverse);
 }
 
 static void pack_linear(packer *p, const ql_dense *shape, const ql_packed *packed)
 {
-    pack_dense(p, shape, NULL, 1.0, packed->forward, packed->reverse);
+    pack_dense(p, shape, NULL, 1.0, packed);
 }
 
 static void pack_block(packer *p, int index)
@@ -37,7 +37,7 @@ static void pack_block(packer *p, int index)
     const float *gamma = cpu->parameters + block->gamma, *bias = cpu->parameters + block->up.bias;
     pack_linear(p, &block->down, &cpu->angle.down[index]);
     pack_linear(p, &block->mid, &cpu->angle.mid[index]);
-    pack_dense(p, &block->up, gamma, drop, cpu->angle.up[index].forward, cpu->angle.up[index].reverse);
+    pack_dense(p, &block->up, gamma, drop, &cpu->angle.up[index]);
     if (!my_turn(p)) return;
     for (int32_t k = 0; k < block->width; ++k) cpu->up_bias[index][k] = (float)drop * gamma[k] * bias[k];
 }
@@ -46,7 +46,8 @@ static void pack_sdf(packer *p)
 {
     ql_cpu *cpu = p->cpu;
     const ql_dense *sdf = cpu->layout->sdf;
-    for (int l = 1; l < QL_SDF_HIDDEN; ++l) pack_dense(p, &sdf[l], NULL, 1.0, cpu->sdf.forward[l], cpu->sdf.reverse[l]);
+    for (int l = 1; l < QL_SDF_HIDDEN; ++l)
+        pack_linear(p, &sdf[l], &(ql_packed){.forward = cpu->sdf.forward[l], .reverse = cpu->sdf.reverse[l]});
     if (p->member == 0) cpu->sdf.last_bias = cpu->parameters[sdf[QL_SDF_HIDDEN].bias];
     if (!my_turn(p)) return;
     for (int l = 0; l < QL_SDF_HIDDEN; ++l)
@@ -66,7 +67,7 @@ void ql_cpu_pack(ql_cpu *cpu, int member)
     ql_angle_model *angle = &cpu->angle;
     pack_sdf(&p);
     for (int b = 0; b < QL_BLOCK_COUNT; ++b) pack_block(&p, b);
-    pack_dense(&p, &layout->in, NULL, 1.0, angle->in.forward, NULL);
+    pack_linear(&p, &layout->in, &(ql_packed){.forward = angle->in.forward});
     pack_linear(&p, &layout->widen, &angle->widen);
     pack_linear(&p, &layout->out_hidden, &angle->hidden);
     pack_linear(&p, &layout->h_tail.linear, &angle->h_tail);

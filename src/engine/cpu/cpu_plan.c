@@ -131,16 +131,19 @@ static float *take(ql_arena *arena, size_t rows, size_t columns, bool *complete)
     return array;
 }
 
-static void take_packed(ql_packed *packed, const ql_dense *shape, ql_arena *arena, bool *complete)
+static void take_packed(ql_packed *packed, const ql_dense *shape, bool bf16, ql_arena *arena, bool *complete)
 {
-    packed->forward = take(arena, (size_t)shape->in, (size_t)shape->out, complete);
-    packed->reverse = take(arena, (size_t)shape->in, (size_t)shape->out, complete);
+    const size_t floats = (size_t)shape->in * (size_t)shape->out / (bf16 ? 2 : 1);
+    packed->bf16 = bf16;
+    packed->forward = take(arena, 1, floats, complete);
+    packed->reverse = take(arena, 1, floats, complete);
 }
 
 static void take_models(ql_cpu *cpu, ql_arena *arena, bool *complete)
 {
     const ql_layout *layout = cpu->layout;
     ql_angle_model *angle = &cpu->angle;
+    const bool bf16 = cpu->setup.engine->precision == QL_PRECISION_BF16;
     for (int l = 0; l < QL_SDF_HIDDEN; ++l) {
         cpu->sdf.bias[l] = take(arena, 1, QL_SDF_WIDTH, complete);
         if (l == 0) continue;
@@ -149,16 +152,16 @@ static void take_models(ql_cpu *cpu, ql_arena *arena, bool *complete)
     }
     for (int d = 0; d < 3; ++d) cpu->sdf.first[d] = take(arena, 1, QL_SDF_WIDTH, complete);
     cpu->sdf.last = take(arena, 1, QL_SDF_WIDTH, complete);
-    take_packed(&angle->in, &layout->in, arena, complete);
-    take_packed(&angle->widen, &layout->widen, arena, complete);
-    take_packed(&angle->hidden, &layout->out_hidden, arena, complete);
-    take_packed(&angle->h_tail, &layout->h_tail.linear, arena, complete);
-    for (int k = 0; k < 4; ++k) take_packed(&angle->d_tail[k], &layout->d_tail[k].linear, arena, complete);
-    for (int k = 0; k < 3; ++k) take_packed(&angle->s_tail[k], &layout->s_tail[k].linear, arena, complete);
+    take_packed(&angle->in, &layout->in, false, arena, complete);
+    take_packed(&angle->widen, &layout->widen, bf16, arena, complete);
+    take_packed(&angle->hidden, &layout->out_hidden, bf16, arena, complete);
+    take_packed(&angle->h_tail, &layout->h_tail.linear, bf16, arena, complete);
+    for (int k = 0; k < 4; ++k) take_packed(&angle->d_tail[k], &layout->d_tail[k].linear, bf16, arena, complete);
+    for (int k = 0; k < 3; ++k) take_packed(&angle->s_tail[k], &layout->s_tail[k].linear, bf16, arena, complete);
     for (int b = 0; b < QL_BLOCK_COUNT; ++b) {
-        take_packed(&angle->down[b], &layout->block[b].down, arena, complete);
-        take_packed(&angle->mid[b], &layout->block[b].mid, arena, complete);
-        take_packed(&angle->up[b], &layout->block[b].up, arena, complete);
+        take_packed(&angle->down[b], &layout->block[b].down, bf16, arena, complete);
+        take_packed(&angle->mid[b], &layout->block[b].mid, bf16, arena, complete);
+        take_packed(&angle->up[b], &layout->block[b].up, bf16, arena, complete);
         cpu->up_bias[b] = take(arena, 1, (size_t)layout->block[b].width, complete);
     }
 }
@@ -187,7 +190,7 @@ static void take_sdf_work(ql_sdf_work *work, int32_t rows, bool second, ql_arena
     work->hessian_adjoint = take(arena, n, 6, complete);
 }
 
-static void take_angle_work(ql_angle_work *work, int32_t rows, ql_arena *arena, bool *complete)
+static void take_angle_work(ql_angle_work *work, int32_t rows, bool bf16, ql_arena *arena, bool *complete)
 {
     work->capacity = rows;
     for (int k = 0; k < 3; ++k) {
@@ -197,6 +200,7 @@ static void take_angle_work(ql_angle_work *work, int32_t rows, ql_arena *arena, 
         work->d_adjoint[k] = take(arena, (size_t)rows, 256 + QL_PAD, complete);
     }
     work->first = take(arena, 256, QL_INPUT_LD, complete);
+    if (bf16) work->scratch = take(arena, 1, QL_BF16_SCRATCH(rows), complete);
 }
 
 static size_t record_size(const ql_cpu *cpu)
@@ -210,7 +214,7 @@ static void take_members(ql_cpu *cpu, ql_arena *arena, bool *complete)
         ql_cpu_member *member = &cpu->member[m];
         take_sdf_work(&member->surface, QL_CPU_SURFACE_ROWS, true, arena, complete);
         take_sdf_work(&member->off, QL_CPU_OFF_ROWS, false, arena, complete);
-        take_angle_work(&member->angle, cpu->angle_split.rows, arena, complete);
+        take_angle_work(&member->angle, cpu->angle_split.rows, cpu->angle.widen.bf16, arena, complete);
         if (!cpu->keep) member->record = take(arena, 1, record_size(cpu), complete);
     }
 }

@@ -26,13 +26,23 @@ QL_ALWAYS void tile_clear(tile *t, const int rows)
 }
 
 /* Adds the products of one inner index: factor i at a[i a_row], the other factor's row at b. */
-QL_ALWAYS void tile_step(tile *t, const int rows, const float *const a[], int at, const float *b)
+QL_ALWAYS void tile_step(tile *t, const int rows, const bool pairs, const float *const a[], int at, const float *b)
 {
     ql_vector row[QL_VECTORS];
     QL_UNROLL
     for (int v = 0; v < QL_VECTORS; ++v) row[v] = ql_load(b + v * QL_LANES);
     QL_UNROLL
     for (int i = 0; i < rows; ++i) {
+#ifdef QL_BF16
+        if (pairs) {
+            ql_vector pair = ql_splat_pair(a[i] + at);
+            QL_UNROLL
+            for (int v = 0; v < QL_VECTORS; ++v) t->sum[i][v] = ql_add_pairs(t->sum[i][v], row[v], pair);
+            continue;
+        }
+#else
+        (void)pairs;
+#endif
         ql_vector factor = ql_splat(a[i][at]);
         QL_UNROLL
         for (int v = 0; v < QL_VECTORS; ++v) t->sum[i][v] += factor * row[v];
@@ -49,8 +59,8 @@ QL_ALWAYS void advance(const int rows, const float *a[], int by)
 }
 
 /* First factor by rows: row i at x + i ld, each with its own pointer; second one a panel. */
-QL_ALWAYS void tile_multiply_rows(tile *t, const int rows, int32_t inner, const float *x, ptrdiff_t ld, const float *b,
-                                  ahead next)
+QL_ALWAYS void tile_multiply_rows(tile *t, const int rows, const bool pairs, int32_t inner, const float *x,
+                                  ptrdiff_t ld, const float *b, ahead next)
 {
     const float *a[QL_TILE_ROWS];
     QL_UNROLL
@@ -61,20 +71,20 @@ QL_ALWAYS void tile_multiply_rows(tile *t, const int rows, int32_t inner, const 
     for (; k + BLOCK <= inner; k += BLOCK, next.at += next.step) {
         for (int line = 0; line < next.lines; ++line) __builtin_prefetch(next.at + line * LINE, 0, 2);
         QL_UNROLL
-        for (int j = 0; j < BLOCK; ++j) tile_step(t, rows, a, j, b + j * QL_PANEL);
+        for (int j = 0; j < BLOCK; ++j) tile_step(t, rows, pairs, a, j, b + j * QL_PANEL);
         advance(rows, a, BLOCK);
         b += BLOCK * QL_PANEL;
         QL_OPAQUE_POINTER(b);
     }
     for (; k < inner; ++k, b += QL_PANEL) {
-        tile_step(t, rows, a, 0, b);
+        tile_step(t, rows, pairs, a, 0, b);
         advance(rows, a, 1);
     }
 }
 
 /* First factor by columns: inner index k at x + k ldx, rows next to each other; second one by rows of ldb. */
-QL_ALWAYS void tile_multiply_columns(tile *t, const int rows, int32_t inner, const float *x, ptrdiff_t ldx,
-                                     const float *b, ptrdiff_t ldb)
+QL_ALWAYS void tile_multiply_columns(tile *t, const int rows, const bool pairs, int32_t inner, const float *x,
+                                     ptrdiff_t ldx, const float *b, ptrdiff_t ldb)
 {
     const float *a[QL_TILE_ROWS];
     tile_clear(t, rows);
@@ -82,7 +92,7 @@ QL_ALWAYS void tile_multiply_columns(tile *t, const int rows, int32_t inner, con
     while (x != end) {
         QL_UNROLL
         for (int i = 0; i < rows; ++i) a[i] = x + i;
-        tile_step(t, rows, a, 0, b);
+        tile_step(t, rows, pairs, a, 0, b);
         x += ldx;
         b += ldb;
         QL_OPAQUE_POINTER(x);
@@ -111,17 +121,17 @@ QL_ALWAYS void tile_finish(tile *t, const int rows, const ql_gemm_out *out, ptrd
 }
 
 /* The first factor by rows (products with weights) ... */
-QL_ALWAYS void tile_rows(const int rows, int32_t inner, const float *x, ptrdiff_t ldx, const float *panel,
-                         const ql_gemm_out *out, ptrdiff_t row, ptrdiff_t column, ahead next)
+QL_ALWAYS void tile_rows(const int rows, const bool pairs, int32_t inner, const float *x, ptrdiff_t ldx,
+                         const float *panel, const ql_gemm_out *out, ptrdiff_t row, ptrdiff_t column, ahead next)
 {
     tile t;
-    tile_multiply_rows(&t, rows, inner, x + row * ldx, ldx, panel, next);
+    tile_multiply_rows(&t, rows, pairs, inner, x + row * ldx, ldx, panel, next);
     tile_finish(&t, rows, out, row, column);
 }
 
 /* ... and by columns (gradients of weights). What is added to is far away: it is fetched first. */
-QL_ALWAYS void tile_gradient(const int rows, int32_t inner, const float *left, ptrdiff_t ldl, const float *right,
-                             ptrdiff_t ldr, const ql_gemm_out *out, ptrdiff_t row, ptrdiff_t column)
+QL_ALWAYS void tile_gradient(const int rows, const bool pairs, int32_t inner, const float *left, ptrdiff_t ldl,
+                             const float *right, ptrdiff_t ldr, const ql_gemm_out *out, ptrdiff_t row, ptrdiff_t column)
 {
     tile t;
     float *y = out->y + row * out->ldy + column;
@@ -130,7 +140,7 @@ QL_ALWAYS void tile_gradient(const int rows, int32_t inner, const float *left, p
         __builtin_prefetch(y + i * out->ldy, 1, 3);
         __builtin_prefetch(y + i * out->ldy + QL_PANEL - 1, 1, 3);
     }
-    tile_multiply_columns(&t, rows, inner, left + row, ldl, right + column, ldr);
+    tile_multiply_columns(&t, rows, pairs, inner, left + row, ldl, right + column, ldr);
     QL_UNROLL
     for (int i = 0; i < rows; ++i) QL_UNROLL
     for (int v = 0; v < QL_VECTORS; ++v) ql_add_to(y + i * out->ldy + v * QL_LANES, t.sum[i][v]);
@@ -159,8 +169,9 @@ static ahead panel_ahead(const float *panel, int32_t inner, int32_t rows)
     return (ahead){panel + panel_floats, step, (int)((step + LINE - 1) / LINE)};
 }
 
-double ql_gemm_rows(int32_t rows, int32_t inner, int32_t columns, const float *x, ptrdiff_t ldx, const float *packed,
-                    const ql_gemm_out *out)
+/* Here and below `inner` counts what the loops see: numbers or pairs. */
+QL_ALWAYS void multiply_rows(const bool pairs, int32_t rows, int32_t inner, int32_t columns, const float *x,
+                             ptrdiff_t ldx, const float *packed, const ql_gemm_out *out)
 {
     for (ptrdiff_t column = 0; column < columns; column += QL_PANEL) {
         const float *panel = packed + column * inner;
@@ -170,7 +181,7 @@ double ql_gemm_rows(int32_t rows, int32_t inner, int32_t columns, const float *x
             int height = next_height(rows - row);
             switch (height) {
 #define CASE(n)                                                                                                        \
-    case n: tile_rows(n, inner, x, ldx, panel, out, row, column, next); break;
+    case n: tile_rows(n, pairs, inner, x, ldx, panel, out, row, column, next); break;
                 EACH_HEIGHT(CASE)
 #undef CASE
             }
@@ -178,11 +189,10 @@ double ql_gemm_rows(int32_t rows, int32_t inner, int32_t columns, const float *x
             next.at += next.step * (inner / BLOCK);
         }
     }
-    return 2.0 * rows * inner * columns;
 }
 
-double ql_gemm_gradient(int32_t rows, int32_t out, int32_t in, const float *left, ptrdiff_t ldl, const float *right,
-                        ptrdiff_t ldr, float *gradient, ptrdiff_t ldg)
+QL_ALWAYS void multiply_gradient(const bool pairs, int32_t inner, int32_t out, int32_t in, const float *left,
+                                 ptrdiff_t ldl, const float *right, ptrdiff_t ldr, float *gradient, ptrdiff_t ldg)
 {
     const ql_gemm_out to = {.y = gradient, .ldy = ldg};
     for (ptrdiff_t column = 0; column < in; column += QL_PANEL)
@@ -190,11 +200,58 @@ double ql_gemm_gradient(int32_t rows, int32_t out, int32_t in, const float *left
             int height = next_height(out - row);
             switch (height) {
 #define CASE(n)                                                                                                        \
-    case n: tile_gradient(n, rows, left, ldl, right, ldr, &to, row, column); break;
+    case n: tile_gradient(n, pairs, inner, left, ldl, right, ldr, &to, row, column); break;
                 EACH_HEIGHT(CASE)
 #undef CASE
             }
             row += height;
         }
+}
+
+double ql_gemm_rows(int32_t rows, int32_t inner, int32_t columns, const float *x, ptrdiff_t ldx, const float *packed,
+                    const ql_gemm_out *out)
+{
+    multiply_rows(false, rows, inner, columns, x, ldx, packed, out);
+    return 2.0 * rows * inner * columns;
+}
+
+double ql_gemm_gradient(int32_t rows, int32_t out, int32_t in, const float *left, ptrdiff_t ldl, const float *right,
+                        ptrdiff_t ldr, float *gradient, ptrdiff_t ldg)
+{
+    multiply_gradient(false, rows, out, in, left, ldl, right, ldr, gradient, ldg);
     return 2.0 * rows * out * in;
 }
+
+#ifdef QL_BF16
+double ql_gemm_rows_bf16(int32_t rows, int32_t inner, int32_t columns, const float *x, ptrdiff_t ldx, float *scratch,
+                         const float *packed, const ql_gemm_out *out)
+{
+    const ptrdiff_t ld = inner / 2 + QL_PAD;
+    for (int32_t i = 0; i < rows; ++i)
+        for (int32_t k = 0; k < inner; k += QL_LANES) ql_store_bf16(scratch + i * ld + k / 2, ql_load(x + i * ldx + k));
+    multiply_rows(true, rows, inner / 2, columns, scratch, ld, packed, out);
+    return 2.0 * rows * inner * columns;
+}
+
+/* Rows 2 i and 2 i + 1 side by side in one row of pairs; a last single row is paired with zeros. */
+static void pair_rows(int32_t rows, int32_t columns, const float *x, ptrdiff_t ldx, float *pairs, ptrdiff_t ld)
+{
+    for (int32_t i = 0; i < rows; i += 2, pairs += ld) {
+        const float *first = x + i * ldx, *second = first + ldx;
+        for (int32_t k = 0; k < columns; k += QL_LANES)
+            ql_store(pairs + k, ql_pair(ql_load(first + k), i + 1 < rows ? ql_load(second + k) : (ql_vector){0}));
+    }
+}
+
+double ql_gemm_gradient_bf16(int32_t rows, int32_t out, int32_t in, const float *left, ptrdiff_t ldl,
+                             const float *right, ptrdiff_t ldr, float *scratch, float *gradient, ptrdiff_t ldg)
+{
+    const ptrdiff_t ld_out = out + QL_PAD, ld_in = in + QL_PAD;
+    const int32_t inner = (rows + 1) / 2;
+    float *again = scratch + inner * ld_out;
+    pair_rows(rows, out, left, ldl, scratch, ld_out);
+    pair_rows(rows, in, right, ldr, again, ld_in);
+    multiply_gradient(true, inner, out, in, scratch, ld_out, again, ld_in, gradient, ldg);
+    return 2.0 * rows * out * in;
+}
+#endif

@@ -23,6 +23,9 @@ typedef struct ql_gemm_out {
 #define ql_gemm_rows QL_ISA_NAME(ql_gemm_rows)
 #define ql_gemm_gradient QL_ISA_NAME(ql_gemm_gradient)
 
+#define ql_gemm_rows_bf16 QL_ISA_NAME(ql_gemm_rows_bf16)
+#define ql_gemm_gradient_bf16 QL_ISA_NAME(ql_gemm_gradient_bf16)
+
 /* y [rows x columns] from x [rows x inner] and B packed; columns is a multiple of QL_PANEL. Returns the flops. */
 double ql_gemm_rows(int32_t rows, int32_t inner, int32_t columns, const float *x, ptrdiff_t ldx, const float *packed,
                     const ql_gemm_out *out);
@@ -30,5 +33,13 @@ double ql_gemm_rows(int32_t rows, int32_t inner, int32_t columns, const float *x
 /* gradient [out x in] += left^T right over `rows` rows; `in` is a multiple of QL_PANEL. Returns the flops. */
 double ql_gemm_gradient(int32_t rows, int32_t out, int32_t in, const float *left, ptrdiff_t ldl, const float *right,
                         ptrdiff_t ldr, float *gradient, ptrdiff_t ldg);
+
+/* Both again with factors rounded to bf16 and sums in float32; only in sets that have QL_BF16 (simd.h). The inner index goes by
+ * pairs: `packed` was packed so, inner is even, and the other factors are brought into this form in `scratch`
+ * (QL_BF16_SCRATCH(rows) floats). */
+double ql_gemm_rows_bf16(int32_t rows, int32_t inner, int32_t columns, const float *x, ptrdiff_t ldx, float *scratch,
+                         const float *packed, const ql_gemm_out *out);
+double ql_gemm_gradient_bf16(int32_t rows, int32_t out, int32_t in, const float *left, ptrdiff_t ldl,
+                             const float *right, ptrdiff_t ldr, float *scratch, float *gradient, ptrdiff_t ldg);
 
 #endif

@@ -23,6 +23,9 @@ enum {
     QL_INPUT_LD = 32 /* the angle network's 12 inputs, padded with zeros */
 };
 
+/* Floats that a product of up to `rows` rows needs to bring its factors into bf16. */
+#define QL_BF16_SCRATCH(rows) (((size_t)(rows) + 1) / 2 * 2 * (512 + QL_PAD))
+
 /* ---- SDF network ---- */
 
 /* Weights of the SDF network in the order in which the products read them; refreshed after each Adam step. */
@@ -57,6 +60,7 @@ typedef struct ql_sdf_work {
 typedef struct ql_packed {
     float *forward, *reverse;
     const float *bias;
+    bool bf16; /* numbers in pairs, half as many floats */
 } ql_packed;
 
 /* Weights as the products read them. A block's `up` contains gamma and the drop factor: x + gamma drop (W r + b). */
@@ -95,6 +99,7 @@ typedef struct ql_angle_work {
     float *narrow[3];                   /* capacity x (128 + pad) */
     float *e_adjoint[3], *d_adjoint[3]; /* capacity x (256 + pad) */
     float *first;                       /* 256 x QL_INPUT_LD: gradient of the first layer */
+    float *scratch;                     /* factors of a product in bf16: QL_BF16_SCRATCH(capacity), or NULL */
     double flop;
 } ql_angle_work;
 
@@ -104,6 +109,7 @@ typedef struct ql_pack_task {
     const float *weight, *row_scale; /* [out x in]; row_scale (out) or NULL */
     float factor;                    /* on row_scale */
     int32_t out, in;
+    bool bf16; /* in pairs along the inner index; both widths are even */
 } ql_pack_task;
 
 typedef struct ql_cpu_isa {
@@ -139,12 +145,17 @@ typedef struct ql_cpu_isa {
                      int32_t ldy);
     void (*multiply_gradient)(int32_t rows, int32_t out, int32_t in, const float *left, int32_t ldl, const float *right,
                               int32_t ldr, float *gradient);
+    /* The same with factors in bf16; NULL where the processor has no products of them. */
+    void (*multiply_bf16)(int32_t rows, int32_t in, int32_t out, const float *x, int32_t ldx, float *scratch,
+                          const float *packed, float *y, int32_t ldy);
+    void (*multiply_gradient_bf16)(int32_t rows, int32_t out, int32_t in, const float *left, int32_t ldl,
+                                   const float *right, int32_t ldr, float *scratch, float *gradient);
     double (*peak)(int64_t n);
     void (*sine30)(const float *z, float *sine, float *cosine, int64_t count);
 } ql_cpu_isa;
 
-/* The widest set that this processor has; the environment variable QL_CPU_ISA (baseline, avx2, avx512) may ask for a
- * narrower one. */
+/* The widest set that this processor has; the environment variable QL_CPU_ISA (baseline, avx2, avx512, avx512bf16)
+ * may ask for a narrower one. */
 const ql_cpu_isa *ql_cpu_isa_find(void);
 
 /* For tests: from now on find gives this one; NULL: what the processor has. */

@@ -10,15 +10,26 @@
 static void pack_forward(const ql_pack_task *task, float *packed)
 {
     const ptrdiff_t in = task->in;
-    for (ptrdiff_t m = 0; m < task->out; m += QL_PANEL, packed += QL_PANEL * in) {
+    for (ptrdiff_t m = 0; m < task->out; m += QL_PANEL) {
         float scale[QL_PANEL];
         for (int j = 0; j < QL_PANEL; ++j)
             scale[j] = task->row_scale != NULL ? task->factor * task->row_scale[m + j] : 1.0f;
+#ifdef QL_BF16
+        for (ptrdiff_t k = 0; task->bf16 && k < in; k += 2) {
+            float two[2][QL_PANEL];
+            for (int j = 0; j < QL_PANEL; ++j)
+                for (int b = 0; b < 2; ++b) two[b][j] = scale[j] * task->weight[(m + j) * in + k + b];
+            for (int v = 0; v < QL_PANEL; v += QL_LANES, packed += QL_LANES)
+                ql_store(packed, ql_pair(ql_load(two[0] + v), ql_load(two[1] + v)));
+        }
+        if (task->bf16) continue;
+#endif
         for (ptrdiff_t k0 = 0; k0 < in; k0 += 16) {
             const ptrdiff_t end = k0 + 16 < in ? k0 + 16 : in;
             for (ptrdiff_t k = k0; k < end; ++k)
                 for (int j = 0; j < QL_PANEL; ++j) packed[k * QL_PANEL + j] = scale[j] * task->weight[(m + j) * in + k];
         }
+        packed += QL_PANEL * in;
     }
 }
 
@@ -28,6 +39,14 @@ static void pack_reverse(const ql_pack_task *task, float *packed)
     for (ptrdiff_t m = 0; m < task->out; ++m) {
         const float scale = task->row_scale != NULL ? task->factor * task->row_scale[m] : 1.0f;
         const float *row = task->weight + m * task->in;
+#ifdef QL_BF16
+        const float next = task->row_scale != NULL && m + 1 < task->out ? task->factor * task->row_scale[m + 1] : 1.0f;
+        for (ptrdiff_t k = 0; task->bf16 && k < task->in; k += QL_LANES)
+            ql_store(packed + k / QL_PANEL * QL_PANEL * (task->out / 2) + m / 2 * QL_PANEL + k % QL_PANEL,
+                     ql_pair(ql_load(row + k) * scale, ql_load(row + task->in + k) * next));
+        m += task->bf16;
+        if (task->bf16) continue;
+#endif
         for (ptrdiff_t k = 0; k < task->in; k += QL_PANEL)
             for (int v = 0; v < QL_PANEL; v += QL_LANES)
                 ql_store(packed + k * task->out + m * QL_PANEL + v, ql_load(row + k + v) * scale);
@@ -74,6 +93,21 @@ static void multiply_gradient(int32_t rows, int32_t out, int32_t in, const float
 {
     (void)ql_gemm_gradient(rows, out, in, left, ldl, right, ldr, gradient, in);
 }
+
+#ifdef QL_BF16
+static void multiply_bf16(int32_t rows, int32_t in, int32_t out, const float *x, int32_t ldx, float *scratch,
+                          const float *packed, float *y, int32_t ldy)
+{
+    const ql_gemm_out to = {.y = y, .ldy = ldy};
+    (void)ql_gemm_rows_bf16(rows, in, out, x, ldx, scratch, packed, &to);
+}
+
+static void multiply_gradient_bf16(int32_t rows, int32_t out, int32_t in, const float *left, int32_t ldl,
+                                   const float *right, int32_t ldr, float *scratch, float *gradient)
+{
+    (void)ql_gemm_gradient_bf16(rows, out, in, left, ldl, right, ldr, scratch, gradient, in);
+}
+#endif
 
 /* Twelve chains of multiply-adds cover the latency of two units on every core of today. */
 static double peak(int64_t n)
@@ -128,6 +162,10 @@ const ql_cpu_isa ql_cpu_isa_table = {
     .adam = adam,
     .multiply = multiply,
     .multiply_gradient = multiply_gradient,
+#ifdef QL_BF16
+    .multiply_bf16 = multiply_bf16,
+    .multiply_gradient_bf16 = multiply_gradient_bf16,
+#endif
     .peak = peak,
     .sine30 = sine30,
 };

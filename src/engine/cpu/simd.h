@@ -12,6 +12,13 @@
 #include <stdint.h>
 #include <string.h>
 
+#ifdef __AVX512BF16__
+#include <immintrin.h>
+#endif
+#if defined(__AVX512BF16__) || defined(QL_SIMD_WIDE)
+#define QL_BF16
+#endif
+
 #if defined(__AVX512F__) || defined(QL_SIMD_WIDE) /* the shape of avx512 on a processor without it, for tests */
 #define QL_WIDE_TILE
 enum { QL_LANES = 16, QL_VECTORS = 2, QL_TILE_ROWS = 12 };
@@ -63,6 +70,65 @@ QL_ALWAYS ql_vector ql_positive(ql_vector x) /* max(x, 0); NaN stays visible as 
 {
     return ql_select(x <= 0.0f, (ql_vector){0}, x);
 }
+
+#ifdef QL_BF16
+/* Two bf16 numbers share a float's place: the pair's first one is the lower half. Where the processor has no instructions for
+ * them (tests) the same numbers come from shifts and multiply-adds: nearest even, the pair's second one first, denormals
+ * are zeros (none are among the factors: ql_to_bf16 made them). */
+typedef uint32_t ql_vector_bits __attribute__((vector_size(4 * QL_LANES)));
+
+QL_ALWAYS ql_vector ql_splat_pair(const float *p)
+{
+    uint32_t bits;
+    memcpy(&bits, p, sizeof bits);
+    return (ql_vector)((ql_vector_bits){0} + bits);
+}
+
+#ifdef __AVX512BF16__
+QL_ALWAYS ql_vector_bits ql_to_bf16(ql_vector x)
+{
+    return (ql_vector_bits)_mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh((__m512)x));
+}
+
+QL_ALWAYS ql_vector ql_add_pairs(ql_vector sum, ql_vector a, ql_vector b)
+{
+    return (ql_vector)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
+}
+#else
+QL_ALWAYS ql_vector ql_flush(ql_vector x)
+{
+    ql_vector_bits bits = (ql_vector_bits)x, normal = (ql_vector_bits)((bits & 0x7f800000u) != 0u);
+    return (ql_vector)(bits & (normal | 0x80000000u));
+}
+
+QL_ALWAYS ql_vector_bits ql_to_bf16(ql_vector x)
+{
+    ql_vector_bits bits = (ql_vector_bits)ql_flush(x), nan = (ql_vector_bits)(x != x);
+    ql_vector_bits rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
+    return (rounded & ~nan) | ((bits >> 16 | 0x40u) & nan);
+}
+
+QL_ALWAYS ql_vector ql_add_pairs(ql_vector sum, ql_vector a, ql_vector b)
+{
+    ql_vector_bits x = (ql_vector_bits)a, y = (ql_vector_bits)b;
+    sum = ql_flush(sum + (ql_vector)(x & 0xffff0000u) * (ql_vector)(y & 0xffff0000u));
+    return ql_flush(sum + (ql_vector)(x << 16) * (ql_vector)(y << 16));
+}
+#endif
+
+QL_ALWAYS ql_vector ql_pair(ql_vector first, ql_vector second)
+{
+    return (ql_vector)(ql_to_bf16(first) | ql_to_bf16(second) << 16);
+}
+
+typedef uint16_t ql_vector_short __attribute__((vector_size(2 * QL_LANES), aligned(2), may_alias));
+
+/* The same numbers next to each other: pairs along a row. p has room for QL_LANES / 2 floats. */
+QL_ALWAYS void ql_store_bf16(float *p, ql_vector x)
+{
+    *(ql_vector_short *)p = __builtin_convertvector(ql_to_bf16(x), ql_vector_short);
+}
+#endif
 
 /* Sum of the lanes, halves first. */
 QL_ALWAYS float ql_sum_lanes(ql_vector x)
