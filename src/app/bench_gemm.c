@@ -2,6 +2,7 @@
  * same core and OpenBLAS and libxsmm at the same shapes. Peak and product are measured in turn, so that a change of clock or a busy
  * neighbour touches both. */
 #include "app/bench.h"
+#include "app/kernels.h"
 
 #include "base/clock.h"
 #include "base/json.h"
@@ -179,8 +180,12 @@ static ql_status measure(bench *b, double seconds, bool json)
     ql_json_object(&out, NULL);
     ql_json_string(&out, "kernels", b->isa->name);
     ql_json_string(&out, "openblas_kernels", openblas_get_corename());
+    ql_kernels_json(&out);
     ql_json_array(&out, "products");
+    ql_kernel_advice advice;
+    ql_kernels_look(&advice);
     if (!json) (void)printf("kernels %s (OpenBLAS %s), one thread\n", b->isa->name, openblas_get_corename());
+    for (int k = 0; !json && k < advice.count; ++k) (void)printf("%s\n", advice.line[k]);
     double best = 0;
     for (size_t k = 0; k < sizeof shapes / sizeof shapes[0]; ++k) {
         double top = best_peak(peak, 0.25 * seconds), own = rate_of(b, &shapes[k], multiply_own, seconds);

@@ -3,6 +3,7 @@
 #include "app/arguments.h"
 #include "app/bench.h"
 #include "app/commands.h"
+#include "app/kernels.h"
 
 #include "base/clock.h"
 #include "base/hash.h"
@@ -105,6 +106,9 @@ static ql_status job_open(bench_job *job, const bench_arguments *arguments)
     return QL_OK;
 }
 
+/* Only then does the peak of the processor say anything; `quadloom bench` has no measure of a device. */
+static bool on_cores(const bench_job *job) { return strcmp(job->kind->name, "cuda") != 0; }
+
 static int thread_count(const bench_job *job)
 {
     return job->options.engine.threads > 0 ? (int)job->options.engine.threads : ql_team_cores();
@@ -155,7 +159,7 @@ static ql_status time_steps(bench_job *job, int64_t steps, bench_times *times)
         times->cpu += (ql_clock_cpu_s() - cpu) / (double)steps;
         flop += job->kind->flop != NULL ? job->kind->flop(job->engine)
                                         : ql_engine_flop_formula(job->tables.face_count, job->options.train.off_points);
-        times->peak[step - 1] = ql_bench_peak_gflops(job->peak, 0.01);
+        times->peak[step - 1] = on_cores(job) ? ql_bench_peak_gflops(job->peak, 0.01) : 0;
     }
     times->gflop = flop / (double)steps * 1e-9;
     times->median = ql_bench_median(times->step, steps);
@@ -186,7 +190,7 @@ static ql_status report_json(const bench_job *job, const bench_times *times, int
     ql_json_int(&json, "faces", job->tables.face_count);
     ql_json_int(&json, "off_points", job->options.train.off_points);
     ql_json_string(&json, "backend", job->kind->name);
-    ql_json_string(&json, "kernels", ql_cpu_isa_find()->name);
+    if (on_cores(job)) ql_json_string(&json, "kernels", ql_cpu_isa_find()->name);
     ql_json_string(&json, "precision", precisions[job->options.engine.precision]);
     ql_json_int(&json, "threads", thread_count(job));
     ql_json_int(&json, "ranks", job->world->size);
@@ -196,11 +200,14 @@ static ql_status report_json(const bench_job *job, const bench_times *times, int
     ql_json_real(&json, "cpu_s_per_step", times->cpu);
     ql_json_real(&json, "gflop_per_step", times->gflop);
     ql_json_real(&json, "gflops", times->gflop / times->median);
-    ql_json_real(&json, "peak_gflops", times->peak_gflops);
-    ql_json_real(&json, "fraction_of_peak", times->gflop / times->median / times->peak_gflops);
+    if (on_cores(job)) {
+        ql_json_real(&json, "peak_gflops", times->peak_gflops);
+        ql_json_real(&json, "fraction_of_peak", times->gflop / times->median / times->peak_gflops);
+    }
     ql_json_real(&json, "peak_rss_mb", (double)ql_memory_peak_resident() / 1048576.0);
     ql_json_real(&json, "memory_predicted_mb", (double)job->memory / 1048576.0);
     ql_json_real(&json, "prepare_s", job->prepare_s);
+    ql_kernels_json(&json);
     stages_json(job, times, &json, steps);
     ql_json_string(&json, "checksum", hash);
     ql_json_close_object(&json);
@@ -219,13 +226,19 @@ static void report_text(const bench_job *job, const bench_times *times, int64_t 
                  thread_count(job) == 1 ? "" : "s", (long long)steps);
     (void)printf("  %.4f s per step (median; least %.4f), %.4f s of processor time\n", times->median, times->least,
                  times->cpu);
-    (void)printf("  %.1f GFLOP per step, %.1f GFLOP/s, %.1f %% of the measured peak of %.1f GFLOP/s\n", times->gflop,
-                 rate, 100 * rate / times->peak_gflops, times->peak_gflops);
+    (void)printf("  %.1f GFLOP per step, %.1f GFLOP/s", times->gflop, rate);
+    if (on_cores(job))
+        (void)printf(", %.1f %% of the measured FP32 peak of %.1f GFLOP/s", 100 * rate / times->peak_gflops,
+                     times->peak_gflops);
+    (void)printf("\n");
     (void)printf("  %.0f MB at most (engine predicted %.0f MB), %.2f s to prepare\n",
                  (double)ql_memory_peak_resident() / 1048576.0, (double)job->memory / 1048576.0, job->prepare_s);
     const char *const *names;
     double per_step[STAGES_MOST];
     const int count = stages_of(job, times, steps, &names, per_step);
+    ql_kernel_advice advice;
+    ql_kernels_look(&advice);
+    for (int k = 0; k < advice.count; ++k) (void)printf("  %s\n", advice.line[k]);
     for (int s = 0; s < count; ++s) (void)printf("    %-20s %8.2f ms per step\n", names[s], per_step[s] * 1e3);
 }
 
@@ -236,10 +249,10 @@ static ql_status measure_train(bench_job *job, const bench_arguments *arguments,
     int threads = 1;
     ql_status status = ql_config_resolve(config, &job->options);
     QL_TRY(ql_comm_agree(job->world, status));
-    if (job->world->size > 1) QL_TRY(ql_cores_share(job->world, &threads));
-    if (job->world->size > 1 && job->options.engine.threads == 0) job->options.engine.threads = threads;
+    QL_TRY(ql_cores_share(job->world, (int)job->options.engine.threads, &threads));
+    job->options.engine.threads = threads;
     QL_TRY(job_open(job, arguments));
-    status = ql_bench_peak_create(&job->peak, thread_count(job));
+    if (on_cores(job)) status = ql_bench_peak_create(&job->peak, thread_count(job));
     if (status == QL_OK) status = QL_TAKE(times.step, arguments->steps);
     if (status == QL_OK) status = QL_TAKE(times.peak, arguments->steps);
     status = ql_comm_agree(job->world, status);

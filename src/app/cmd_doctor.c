@@ -2,6 +2,7 @@
  * printed as text or JSON; advice is what a person should change. */
 #include "app/arguments.h"
 #include "app/commands.h"
+#include "app/kernels.h"
 #include "base/binding.h"
 #include "base/build.h"
 #include "base/json.h"
@@ -87,39 +88,15 @@ static void look_at_engines(report *r)
         else
             fact(r, (*e)->name, "unavailable: %s", ql_error_text());
     }
-    const char *kernels = ql_cpu_isa_find()->name, *widest = ql_cpu_isa_widest();
-    fact(r, "cpu_kernels", "%s", kernels);
-    if (strcmp(kernels, widest) != 0)
-        advise(r, "engine cpu uses its %s kernels because QL_CPU_ISA asks for them; this processor runs %s", kernels,
-               widest);
+    fact(r, "cpu_kernels", "%s", ql_cpu_isa_find()->name);
     ql_error_clear();
-}
-
-/* Vector width of OpenBLAS's kernels by their names (x86, version 0.3.x); 0 = a name that is not known here. */
-static int kernel_bits(const char *core)
-{
-    static const struct {
-        const char *names;
-        int bits;
-    } widths[] = {
-        {" SkylakeX Cooperlake SapphireRapids ", 512},
-        {" Haswell Zen Excavator Sandybridge Bulldozer Piledriver Steamroller ", 256},
-        {" Prescott Katmai Coppermine Northwood Core2 Penryn Dunnington Atom Nano Nehalem Athlon Opteron "
-         "Opteron_SSE3 Barcelona Bobcat ",
-         128},
-    };
-    char word[64];
-    (void)snprintf(word, sizeof word, " %s ", core);
-    for (size_t i = 0; i < sizeof widths / sizeof widths[0]; ++i)
-        if (strstr(widths[i].names, word) != NULL) return widths[i].bits;
-    return 0;
 }
 
 static void look_at_blas(report *r, const ql_machine *machine)
 {
     static const char *const models[] = {"one thread", "POSIX threads", "OpenMP"};
     const char *core = openblas_get_corename(), *pinned = getenv("OPENBLAS_CORETYPE");
-    int parallel = openblas_get_parallel(), bits = kernel_bits(core);
+    int parallel = openblas_get_parallel(), bits = ql_blas_kernel_bits();
     r->section = "blas";
     fact(r, "library", "%s", openblas_get_config());
     fact(r, "kernel", "%s", core);
@@ -127,17 +104,9 @@ static void look_at_blas(report *r, const ql_machine *machine)
     if (machine->vector_bits > 0) fact(r, "processor_vector_bits", "%d", machine->vector_bits);
     fact(r, "pinned_by", "%s", pinned != NULL ? "OPENBLAS_CORETYPE" : "nothing");
     fact(r, "threads", "%s", models[parallel >= 0 && parallel <= 2 ? parallel : 0]);
-    if (bits == 0 || machine->vector_bits == 0 || bits >= machine->vector_bits) return;
-    if (pinned != NULL)
-        advise(r,
-               "OpenBLAS uses its %s kernels (%d bit vectors) because OPENBLAS_CORETYPE=%s is set; this processor has "
-               "%d bit vectors: unset it",
-               core, bits, pinned, machine->vector_bits);
-    else
-        advise(r,
-               "OpenBLAS uses its %s kernels (%d bit vectors), the processor has %d bit vectors: a newer OpenBLAS may "
-               "know this processor; OPENBLAS_CORETYPE=SkylakeX forces wide kernels",
-               core, bits, machine->vector_bits);
+    ql_kernel_advice advice;
+    ql_kernels_look(&advice);
+    for (int k = 0; k < advice.count; ++k) advise(r, "%s", advice.line[k]);
 }
 
 static void look_at_machine(report *r, const ql_machine *machine)

@@ -1,6 +1,7 @@
 /* quadloom run INPUT... -o RUN_DIR: train every mesh of a collection, on one process or many. */
 #include "app/arguments.h"
 #include "app/commands.h"
+#include "app/kernels.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -65,6 +66,13 @@ static ql_log_level level_of(const ql_options *options)
     return QL_LOG_INFO;
 }
 
+static void warn_of_kernels(void)
+{
+    ql_kernel_advice advice;
+    ql_kernels_look(&advice);
+    for (int k = 0; k < advice.count; ++k) QL_WARNING("%s", advice.line[k]);
+}
+
 /* The end of a command: rank 0 speaks for all, and all end with the same code. */
 static int end(const char *command, ql_status status, int rank)
 {
@@ -80,6 +88,7 @@ static int run_on(ql_comm *comm, const char *command, const run_arguments *given
     ql_status status = ql_comm_agree(comm, make_request(&request, given, arguments));
     if (status == QL_OK) {
         ql_log_configure(level_of(&request.options), comm->rank, comm->size);
+        if (comm->rank == 0) warn_of_kernels();
         status = ql_sweep_run(&request, comm, stdout);
         (void)fflush(stdout);
     }

@@ -226,3 +226,9 @@ int64_t ql_machine_memory_left(const ql_machine *machine)
     bool limited = machine->limit_bytes > 0 && machine->limit_left_bytes < machine->available_bytes;
     return limited ? machine->limit_left_bytes : machine->available_bytes;
 }
+
+static int sharers = 1;
+
+void ql_machine_set_sharers(int processes) { sharers = processes > 1 ? processes : 1; }
+
+int64_t ql_machine_memory_share(const ql_machine *machine) { return ql_machine_memory_left(machine) / sharers; }

@@ -28,4 +28,8 @@ int ql_machine_threads(const ql_machine *machine);
 /* Memory that may still be taken: the smaller of what is available and what the limits leave. */
 int64_t ql_machine_memory_left(const ql_machine *machine);
 
+/* How many processes of this job share the machine's memory (1 until it is said), and the part of one of them. */
+void ql_machine_set_sharers(int processes);
+int64_t ql_machine_memory_share(const ql_machine *machine);
+
 #endif

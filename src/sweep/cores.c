@@ -4,6 +4,7 @@
 #include "base/machine.h"
 #include "base/memory.h"
 #include "base/process.h"
+#include "engine/cpu/places.h"
 
 #include <math.h>
 #include <sched.h>
@@ -29,7 +30,30 @@ static double share_of(const seat *all, int size, const seat *mine)
     return share;
 }
 
-ql_status ql_cores_share(ql_comm *comm, int *threads)
+/* Which of the `count` ranks of this host with our very cores we are; count 0: some host's rank has others. */
+static int place_among(const seat *all, int size, int rank, int *count)
+{
+    int mine = 0;
+    *count = 0;
+    for (int k = 0; k < size; ++k) {
+        if (all[k].host != all[rank].host) continue;
+        if (!CPU_EQUAL(&all[k].mask, &all[rank].mask)) return *count = 0;
+        mine += k < rank;
+        ++*count;
+    }
+    return mine;
+}
+
+/* Our part of cores that all ranks of the host may use, when `threads` fill it. */
+static void keep_part(const seat *all, int size, int rank, int threads)
+{
+    int count, place = place_among(all, size, rank, &count), cores = ql_places_count();
+    if (count < 2 || cores < count) return;
+    const int first = (int)((int64_t)cores * place / count), end = (int)((int64_t)cores * (place + 1) / count);
+    if (threads >= cores / count) ql_places_keep(first, end - first);
+}
+
+ql_status ql_cores_share(ql_comm *comm, int wanted, int *threads)
 {
     ql_machine machine;
     seat mine = {.host = ql_process_place().host}, *all = NULL;
@@ -46,7 +70,9 @@ ql_status ql_cores_share(ql_comm *comm, int *threads)
         share = share_of(all, comm->size, &mine) * machine.cores / machine.threads;
         if (machine.cpu_quota > 0) share = fmin(share, machine.cpu_quota / comm->local_size);
     }
+    *threads = wanted > 0 ? wanted : share < 1 ? 1 : (int)(share + 1e-6);
+    if (status == QL_OK && known) keep_part(all, comm->size, comm->rank, *threads);
+    ql_machine_set_sharers(comm->local_size);
     ql_free(all);
-    *threads = share < 1 ? 1 : (int)(share + 1e-6);
     return status;
 }

@@ -84,8 +84,8 @@ static ql_status choose_engine(sweep *s)
 static ql_status share_cores(sweep *s)
 {
     int threads;
-    QL_TRY(ql_cores_share(s->comm, &threads));
-    if (s->options.engine.threads == 0) s->options.engine.threads = threads;
+    QL_TRY(ql_cores_share(s->comm, (int)s->options.engine.threads, &threads));
+    s->options.engine.threads = threads;
     return QL_OK;
 }
 

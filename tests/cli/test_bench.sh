@@ -34,3 +34,21 @@ if command -v mpirun >/dev/null && "$QUADLOOM" doctor | grep -q '^  mpi  *Open M
     expect_code 0
     expect_out "whole gradient"
 fi
+
+# Kernels that something keeps narrow are named, in a line of text and in the JSON; and when a run starts.
+case $(uname -m) in
+x86_64)
+    run env QL_CPU_ISA=baseline OPENBLAS_CORETYPE=Prescott "$QUADLOOM" bench train --faces 60 --steps 1 \
+        --set train.off_points=50 --set engine.name=cpu
+    expect_code 0
+    expect_out "engine cpu uses its baseline kernels because QL_CPU_ISA asks for them"
+    if grep -q avx2 /proc/cpuinfo; then expect_out "OpenBLAS uses its Prescott kernels"; fi
+    run env QL_CPU_ISA=baseline "$QUADLOOM" bench gemm --seconds 0 --json
+    expect_code 0
+    expect_out '"kernel_advice":'
+    expect_out "engine cpu uses its baseline kernels"
+    "$QUADLOOM" generate torus --faces 60 -o "$WORK/small.obj" >/dev/null || fail "generate"
+    run env QL_CPU_ISA=baseline "$QUADLOOM" run "$WORK/small.obj" -o "$WORK/run" --dry-run
+    expect_err "engine cpu uses its baseline kernels"
+    ;;
+esac

@@ -1,5 +1,6 @@
 ql_unit_test(test_engine_cpu)
 ql_unit_test(test_engine_bf16)
+ql_unit_test(test_places)
 if(TARGET quadloom_cpu_wide)
     foreach(test test_engine_cpu test_engine_bf16)
         target_sources(${test} PRIVATE $<TARGET_OBJECTS:quadloom_cpu_wide>)

@@ -46,13 +46,15 @@ typedef enum ql_cpu_stage {
     QL_CPU_STAGES
 } ql_cpu_stage;
 
+enum { QL_CPU_FACE_PIECES, QL_CPU_OFF_PIECES, QL_CPU_QUEUES };
+
 /* What a thread has for itself. */
 typedef struct ql_cpu_member {
     ql_sdf_work surface, off;
     ql_angle_work angle;
     float *record; /* activations of a chunk when they are not kept for all */
     double seconds[QL_CPU_STAGES], since;
-    double squares;
+    atomic_int next[QL_CPU_QUEUES]; /* pieces of this member's share of the work that are taken, by whomever */
 } ql_cpu_member;
 
 typedef struct ql_cpu_split { /* n elements over shards and chunks */
@@ -98,7 +100,6 @@ typedef struct ql_cpu {
     /* of the step at hand */
     uint32_t step;
     const ql_loss_weights *weights;
-    atomic_int next;
 } ql_cpu;
 
 /* cpu_plan.c: how the work is split and how many bytes the arena needs; then every array from the arena; the end. */
@@ -117,6 +118,8 @@ static inline int64_t ql_cpu_begin(const ql_cpu_split *split, int32_t shard, int
 }
 
 /* cpu_step.c */
+void ql_cpu_touch(
+    ql_cpu *cpu); /* each member first touches its part of the flat arrays, so that it lies in its memory node */
 ql_status ql_cpu_evaluate(ql_cpu *cpu, int64_t step, const ql_loss_weights *weights, double terms[QL_LOSS_COUNT]);
 double ql_cpu_apply(ql_cpu *cpu, int64_t step);
 ql_status ql_cpu_theta(ql_cpu *cpu, double *theta);

@@ -66,6 +66,7 @@ static ql_status start(ql_cpu *cpu, const ql_engine_setup *setup)
     QL_TRY(status);
     if (!ql_cpu_take(cpu, &cpu->arena)) return QL_FAIL(INTERNAL, "engine cpu: arena too small");
     QL_TRY(ql_team_create(&cpu->team, cpu->members));
+    ql_cpu_touch(cpu);
     copy_tables(cpu);
     ql_cpu_bind_biases(cpu);
     name_stages(cpu);

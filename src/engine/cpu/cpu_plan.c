@@ -1,7 +1,7 @@
 /* Sizes and memory of engine cpu (see cpu.h). */
 #include "engine/cpu/cpu.h"
 
-#include <unistd.h>
+#include "base/machine.h"
 
 /* ---- how the work is split ---- */
 
@@ -263,18 +263,19 @@ static size_t measure(ql_cpu *cpu)
     return arena.used;
 }
 
-/* Physical memory that is free now; 0 when the system does not tell. */
-static size_t free_memory(void)
+/* Half of what is free now for each of the processes that share it. */
+static size_t free_budget(void)
 {
-    long pages = sysconf(_SC_AVPHYS_PAGES), size = sysconf(_SC_PAGESIZE);
-    return pages > 0 && size > 0 ? (size_t)pages * (size_t)size : 0;
+    ql_machine machine;
+    ql_machine_look(&machine);
+    return (size_t)ql_machine_memory_share(&machine) / 2;
 }
 
-/* Keeps activations where they fit into engine.memory_mb, or into half of what is free now. */
+/* Keeps activations where they fit into engine.memory_mb, or into our part of what is free now. */
 static ql_status choose_memory(ql_cpu *cpu, size_t *bytes)
 {
     const ql_engine_options *options = cpu->setup.engine;
-    const size_t limit = (size_t)options->memory_mb << 20, budget = limit > 0 ? limit : free_memory() / 2;
+    const size_t limit = (size_t)options->memory_mb << 20, budget = limit > 0 ? limit : free_budget();
     cpu->keep = options->memory != QL_MEMORY_RECOMPUTE;
     *bytes = measure(cpu);
     if (cpu->keep && options->memory == QL_MEMORY_AUTO && budget > 0 && *bytes > budget) {

@@ -44,19 +44,33 @@ static void lap(ql_cpu_member *self, ql_cpu_stage stage)
     self->since = now;
 }
 
+static void restart_pieces(ql_cpu *cpu)
+{
+    for (int m = 0; m < cpu->members; ++m)
+        for (int queue = 0; queue < QL_CPU_QUEUES; ++queue) atomic_store(&cpu->member[m].next[queue], 0);
+}
+
 static void meet(ql_cpu *cpu, int member)
 {
     ql_team_barrier(cpu->team);
-    if (member == 0) atomic_store(&cpu->next, 0);
+    if (member == 0) restart_pieces(cpu);
     ql_team_barrier(cpu->team);
     lap(&cpu->member[member], QL_CPU_WAIT);
 }
 
-/* Next of `count` pieces of work, or -1. */
-static int next_piece(ql_cpu *cpu, int count)
+/* Next of `count` pieces of work, or -1: first those of the member's own share, the same at each step, so that what it touched
+ * first (and lies in its caches or in its memory node) comes back to it; then those that others have not got to. */
+static int next_piece(ql_cpu *cpu, const ql_cpu_member *self, int queue, int count)
 {
-    int piece = atomic_fetch_add(&cpu->next, 1);
-    return piece < count ? piece : -1;
+    const int members = cpu->members, own = (int)(self - cpu->member);
+    for (int k = 0; k < members; ++k) {
+        const int m = (own + k) % members;
+        const int begin = (int)((int64_t)count * m / members), end = (int)((int64_t)count * (m + 1) / members);
+        if (begin + atomic_load(&cpu->member[m].next[queue]) >= end) continue;
+        const int piece = begin + atomic_fetch_add(&cpu->member[m].next[queue], 1);
+        if (piece < end) return piece;
+    }
+    return -1;
 }
 
 /* ---- group ---- */
@@ -268,7 +282,7 @@ static void angle_forward_chunk(ql_cpu *cpu, ql_cpu_member *self, int shard, int
 static void angle_forward(ql_cpu *cpu, ql_cpu_member *self)
 {
     const int chunks = cpu->angle_split.chunks;
-    for (int k; (k = next_piece(cpu, cpu->reduce.count * chunks)) >= 0;)
+    for (int k; (k = next_piece(cpu, self, QL_CPU_FACE_PIECES, cpu->reduce.count * chunks)) >= 0;)
         angle_forward_chunk(cpu, self, k / chunks, k % chunks, record_of(cpu, self, k / chunks, k % chunks));
     lap(self, QL_CPU_ANGLE_FORWARD);
 }
@@ -304,11 +318,8 @@ static void face_work(ql_cpu *cpu, ql_cpu_member *self, int shard)
 static void work_alone(ql_cpu *cpu, ql_cpu_member *self)
 {
     const int shards = cpu->reduce.count;
-    for (int k; (k = next_piece(cpu, shards * (1 + cpu->off_parts))) >= 0;)
-        if (k < shards)
-            face_work(cpu, self, k);
-        else
-            off_part(cpu, self, k - shards);
+    for (int k; (k = next_piece(cpu, self, QL_CPU_FACE_PIECES, shards)) >= 0;) face_work(cpu, self, k);
+    for (int k; (k = next_piece(cpu, self, QL_CPU_OFF_PIECES, shards * cpu->off_parts)) >= 0;) off_part(cpu, self, k);
 }
 
 /* Member's part of the flat array, the same for every step. */
@@ -321,6 +332,16 @@ static int64_t part_end(const ql_cpu *cpu, int member)
 {
     return member + 1 == cpu->members ? QL_PARAMETER_COUNT : part_begin(cpu, member + 1);
 }
+
+static void touch_member(void *context, int member)
+{
+    ql_cpu *cpu = context;
+    float *flat[] = {cpu->parameters, cpu->moment1, cpu->moment2};
+    const int64_t begin = part_begin(cpu, member), bytes = (part_end(cpu, member) - begin) * (int64_t)sizeof(float);
+    for (int k = 0; k < 3; ++k) memset(flat[k] + begin, 0, (size_t)bytes);
+}
+
+void ql_cpu_touch(ql_cpu *cpu) { ql_team_run(cpu->team, touch_member, cpu); }
 
 /* Member's part of the sum over our shards, their off-surface points included. */
 static void sum_bucket(ql_cpu *cpu, int member, int bucket)
@@ -359,13 +380,15 @@ static ql_status end_together(ql_cpu *cpu)
 
 static void work_together(ql_cpu *cpu, ql_cpu_member *self, int member)
 {
-    for (int shard; (shard = next_piece(cpu, cpu->reduce.count)) >= 0;) face_work(cpu, self, shard);
+    for (int shard; (shard = next_piece(cpu, self, QL_CPU_FACE_PIECES, cpu->reduce.count)) >= 0;)
+        face_work(cpu, self, shard);
     meet(cpu, member);
     sum_bucket(cpu, member, ANGLE);
     meet(cpu, member);
     if (member == 0) note(cpu, ql_reduce_begin(&cpu->reduce, ANGLE));
     lap(self, QL_CPU_SHARE);
-    for (int k; (k = next_piece(cpu, cpu->reduce.count * cpu->off_parts)) >= 0;) off_part(cpu, self, k);
+    for (int k; (k = next_piece(cpu, self, QL_CPU_OFF_PIECES, cpu->reduce.count * cpu->off_parts)) >= 0;)
+        off_part(cpu, self, k);
 }
 
 static ql_status gather_theta(ql_cpu *cpu)
@@ -492,7 +515,7 @@ static void theta_member(void *context, int member)
     const int chunks = cpu->angle_split.chunks, pieces = cpu->reduce.count * chunks;
     begin_laps(self);
     pack(cpu, member);
-    for (int k; (k = next_piece(cpu, pieces)) >= 0;) {
+    for (int k; (k = next_piece(cpu, self, QL_CPU_FACE_PIECES, pieces)) >= 0;) {
         /* nothing is read later: one record for all chunks of a member stays in cache, and most are never touched */
         float *record = !cpu->keep ? self->record : kept_record(cpu, cpu->members <= pieces ? member : k);
         angle_forward_chunk(cpu, self, k / chunks, k % chunks, record);
@@ -504,7 +527,7 @@ static void theta_member(void *context, int member)
 ql_status ql_cpu_theta(ql_cpu *cpu, double *theta)
 {
     set_drop(cpu, false);
-    atomic_store(&cpu->next, 0);
+    restart_pieces(cpu);
     ql_team_run(cpu->team, theta_member, cpu);
     QL_TRY(gather_theta(cpu));
     for (int32_t i = 0; i < cpu->setup.tables->face_count; ++i) theta[i] = (double)cpu->theta[i];
@@ -533,7 +556,7 @@ static void field_member(void *context, int member)
     ql_sdf_work *work = field->hessian != NULL ? &cpu->member[member].surface : &cpu->member[member].off;
     begin_laps(&cpu->member[member]);
     pack(cpu, member);
-    for (int64_t k; (k = next_piece(cpu, (int)field->pieces)) >= 0;) {
+    for (int64_t k; (k = next_piece(cpu, &cpu->member[member], QL_CPU_FACE_PIECES, (int)field->pieces)) >= 0;) {
         const int64_t begin = (field->first + k) * field->rows, left = field->count - begin;
         work->rows = left < field->rows ? (int32_t)left : field->rows;
         for (int32_t p = 0; p < work->rows; ++p) place_point(work->point + 3 * p, field->points + 3 * (begin + p));

@@ -1,11 +1,11 @@
 /* Threads of engine cpu (see team.h). */
 #include "engine/cpu/team.h"
 
+#include "base/machine.h"
 #include "base/memory.h"
+#include "engine/cpu/places.h"
 
-#include <hwloc.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
@@ -81,6 +81,7 @@ void ql_team_run(ql_team *team, ql_team_work work, void *context)
 
 static ql_status start_threads(ql_team *team)
 {
+    const bool bind = team->members > 1 && team->members == ql_places_count();
     for (int k = 1; k < team->members; ++k) {
         team->thread[k] = (struct ql_team_thread){.team = team, .member = k};
         int error = pthread_create(&team->thread[k].thread, NULL, serve, &team->thread[k]);
@@ -88,6 +89,7 @@ static ql_status start_threads(ql_team *team)
             team->members = k; /* those that run */
             return QL_FAIL(ENVIRONMENT, "cannot start thread %d (engine.threads); limits: see ulimit -u", k);
         }
+        if (bind) ql_places_bind(team->thread[k].thread, k);
     }
     return QL_OK;
 }
@@ -128,24 +130,7 @@ int ql_team_size(const ql_team *team) { return team->members; }
 
 int ql_team_cores(void)
 {
-    int cores = 0;
-    cpu_set_t allowed;
-    hwloc_topology_t topology;
-    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return 1;
-    const int threads = CPU_COUNT(&allowed);
-    if (hwloc_topology_init(&topology) != 0) return threads;
-    if (hwloc_topology_load(topology) == 0) {
-        int count = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_CORE);
-        for (int k = 0; k < count; ++k) {
-            hwloc_obj_t core = hwloc_get_obj_by_type(topology, HWLOC_OBJ_CORE, (unsigned)k);
-            bool usable = false;
-            int id;
-            hwloc_bitmap_foreach_begin(id, core->cpuset) if (id >= 0 && id < CPU_SETSIZE) usable |=
-                CPU_ISSET((size_t)id, &allowed) != 0;
-            hwloc_bitmap_foreach_end();
-            cores += usable;
-        }
-    }
-    hwloc_topology_destroy(topology);
-    return cores > 0 ? cores : threads;
+    ql_machine machine;
+    ql_machine_look(&machine);
+    return ql_machine_threads(&machine);
 }
