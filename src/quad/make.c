@@ -11,6 +11,7 @@
 #include "quad/extract.h"
 #include "quad/feature.h"
 #include "quad/fill.h"
+#include "quad/fit.h"
 #include "quad/grid.h"
 #include "quad/map.h"
 #include "quad/polish.h"
@@ -44,6 +45,8 @@ enum { HOPELESS = 30, MOST_BROKEN = 20, MOST_INTEGERS = 1500 };
  * more folds than these are not worth mending. */
 static const double LEAST_CORNER = 1e-3, BAD_CORNER = 0.05;
 enum { MOST_FOLDED = 24 };
+/* Sweeps of the fit at the end. */
+enum { FIT_SWEEPS = 12 };
 /* When no map with all features works out (noise that looks like creases), only those sharper than this are pinned. */
 static const double RELAXED_DEG[] = {75, 180};
 enum { RELAXATIONS = sizeof RELAXED_DEG / sizeof *RELAXED_DEG };
@@ -544,9 +547,19 @@ typedef struct winner {
     ql_quads quads;
     ql_quad_rung rung;
     int32_t singular;
-    double penalty; /* INFINITY = none yet */
-    bool relaxed;   /* not all sharp edges were pinned */
+    double penalty;              /* INFINITY = none yet */
+    bool relaxed;                /* not all sharp edges were pinned */
+    ql_closest *surface, *lines; /* of the job that made the quads */
+    int32_t *chain;
 } winner;
+
+static void winner_destroy(winner *w)
+{
+    ql_quads_destroy(&w->quads);
+    ql_closest_destroy(w->surface);
+    ql_closest_destroy(w->lines);
+    ql_free(w->chain);
+}
 
 /* Keeps the quads of a job when they are better than what there was. */
 static ql_status keep_better(winner *w, job *j)
@@ -558,9 +571,14 @@ static ql_status keep_better(winner *w, job *j)
     w->rung = j->rung;
     w->singular = j->singular;
     w->relaxed = j->released > 0;
-    ql_quads_destroy(&w->quads);
+    winner_destroy(w);
     w->quads = j->quads;
+    w->surface = j->surface;
+    w->lines = j->lines;
+    w->chain = j->chain;
     memset(&j->quads, 0, sizeof j->quads);
+    j->surface = j->lines = NULL;
+    j->chain = NULL;
     return QL_OK;
 }
 
@@ -623,13 +641,16 @@ static ql_status one_component(ql_quad_result *result, const ql_prepared *prepar
                 .time = &result->quality};
     winner w = {.rung = QL_RUNG_FIELD};
     ql_status status = best_of(&base, &w);
+    double since = ql_clock_s();
+    if (status == QL_OK) status = ql_fit(&w.quads, &component->surface, w.surface, w.lines, w.chain, FIT_SWEEPS);
+    result->quality.improve_s += lap(&since);
     if (status == QL_OK) status = append(result, &w.quads);
     if (status == QL_OK) {
         if (w.rung > result->rung) result->rung = w.rung;
         result->quality.field_singularities += w.singular;
         *relaxed |= w.relaxed;
     }
-    ql_quads_destroy(&w.quads);
+    winner_destroy(&w);
     return QL_CHAIN(status, "component %d of %d (from face %d)", c + 1, prepared->count, component->parent[0]);
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 #include "field/cross_vector.h"
+#include "quad/star.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -47,82 +48,15 @@ double ql_quad_scaled_jacobian(const double *a, const double *b, const double *c
     return least;
 }
 
-typedef struct polish {
-    ql_quads *q;
-    const ql_closest *surface, *lines;
-    const int32_t *chain;  /* of each line */
-    int32_t *own;          /* chain of each vertex on a line */
-    int32_t *start, *star; /* faces round a vertex */
-} polish;
-
-static ql_status build_stars(polish *p)
-{
-    const ql_quads *q = p->q;
-    ql_free(p->start);
-    ql_free(p->star);
-    p->star = NULL;
-    QL_TRY(QL_TAKE(p->start, q->vertex_count + 2));
-    QL_TRY(QL_TAKE(p->star, 4 * (int64_t)q->face_count + 1));
-    for (int32_t i = 0; i < 4 * q->face_count; ++i) p->start[q->faces[i] + 2]++;
-    for (int32_t v = 0; v < q->vertex_count; ++v) p->start[v + 2] += p->start[v + 1];
-    for (int32_t i = 0; i < 4 * q->face_count; ++i) p->star[p->start[q->faces[i] + 1]++] = i;
-    return QL_OK;
-}
-
-static const double *at(const ql_quads *q, int32_t v) { return q->vertices + 3 * (int64_t)v; }
-
-static double quad_quality(const ql_quads *q, int32_t f)
-{
-    const int32_t *c = q->faces + 4 * (int64_t)f;
-    return ql_quad_scaled_jacobian(at(q, c[0]), at(q, c[1]), at(q, c[2]), at(q, c[3]));
-}
-
-/* Worst quad round v, with v at x. */
-static double star_quality(const polish *p, int32_t v, const double x[3])
-{
-    ql_quads *q = p->q;
-    double old[3], least = INFINITY;
-    memcpy(old, at(q, v), sizeof old);
-    memcpy(q->vertices + 3 * (int64_t)v, x, sizeof old);
-    for (int32_t i = p->start[v]; i < p->start[v + 1]; ++i) least = fmin(least, quad_quality(q, p->star[i] / 4));
-    memcpy(q->vertices + 3 * (int64_t)v, old, sizeof old);
-    return least;
-}
-
-/* Back onto the surface or the vertex's chain; stays where it is when the nearest line is another chain. */
-static void put_back(const polish *p, int32_t v, double x[3])
-{
-    double near_one[3], d2;
-    bool on_line = p->q->pin[v] == QL_PIN_LINE;
-    const ql_closest *tree = on_line ? p->lines : p->surface;
-    int32_t found = tree == NULL ? -1 : ql_closest_find(tree, x, INFINITY, near_one, &d2);
-    if (found < 0) return;
-    bool other = on_line && p->chain != NULL && p->chain[found] != p->own[v];
-    memcpy(x, other ? at(p->q, v) : near_one, sizeof near_one);
-}
-
-static ql_status find_chains(polish *p)
-{
-    const ql_quads *q = p->q;
-    QL_TRY(QL_TAKE(p->own, q->vertex_count + 1));
-    for (int32_t v = 0; v < q->vertex_count; ++v) {
-        double near_one[3], d2;
-        if (q->pin[v] != QL_PIN_LINE || p->lines == NULL || p->chain == NULL) continue;
-        int32_t found = ql_closest_find(p->lines, at(q, v), INFINITY, near_one, &d2);
-        p->own[v] = found < 0 ? -1 : p->chain[found];
-    }
-    return QL_OK;
-}
-
 /* Where the square nearest to a quad (least squares in its mean plane) has corner k. The size is the quad's own, pulled half
  * way towards `size`. */
 static void square_corner(const ql_quads *q, int32_t f, int k, double size, double out[3])
 {
     const int32_t *c = q->faces + 4 * (int64_t)f;
     double centre[3] = {0, 0, 0}, u[3], v[3], n[3], a[3], b[3];
-    for (int i = 0; i < 4; ++i) ql_axpy(0.25, at(q, c[i]), centre);
-    ql_sub(at(q, c[2]), at(q, c[0]), u);
-    ql_sub(at(q, c[3]), at(q, c[1]), v);
+    for (int i = 0; i < 4; ++i) ql_axpy(0.25, ql_star_at(q, c[i]), centre);
+    ql_sub(ql_star_at(q, c[2]), ql_star_at(q, c[0]), u);
+    ql_sub(ql_star_at(q, c[3]), ql_star_at(q, c[1]), v);
     ql_cross(u, v, n);
     (void)ql_normalise(n);
     ql_axpy(-ql_dot(u, n), n, u);
@@ -141,12 +75,13 @@ static double mean_edge(const ql_quads *q)
     double sum = 0;
     for (int32_t f = 0; f < q->face_count; ++f)
         for (int k = 0; k < 4; ++k)
-            sum += sqrt(ql_distance2(at(q, q->faces[4 * f + k]), at(q, q->faces[4 * f + ((k + 1) & 3)])));
+            sum +=
+                sqrt(ql_distance2(ql_star_at(q, q->faces[4 * f + k]), ql_star_at(q, q->faces[4 * f + ((k + 1) & 3)])));
     return sum / (4.0 * (q->face_count > 0 ? q->face_count : 1));
 }
 
 /* guarded: only moves that do not spoil the worst quad round the vertex; else all moves, of vertices off the lines. */
-static void smooth_sweep(const polish *p, double size, bool guarded)
+static void smooth_sweep(const ql_star *p, double size, bool guarded)
 {
     ql_quads *q = p->q;
     for (int32_t v = 0; v < q->vertex_count; ++v) {
@@ -158,30 +93,31 @@ static void smooth_sweep(const polish *p, double size, bool guarded)
             square_corner(q, p->star[i] / 4, p->star[i] & 3, size, wish);
             ql_axpy(1.0 / n, wish, x);
         }
-        put_back(p, v, x);
-        if (!guarded || star_quality(p, v, x) > 0.6 || star_quality(p, v, x) >= star_quality(p, v, at(q, v)))
+        ql_star_put_back(p, v, x);
+        if (!guarded || ql_star_quality(p, v, x) > 0.6 ||
+            ql_star_quality(p, v, x) >= ql_star_quality(p, v, ql_star_at(q, v)))
             memcpy(q->vertices + 3 * (int64_t)v, x, sizeof x);
     }
 }
 
 /* Direct search: steps along tangent directions while the worst quad round v gets better. */
-static int search_vertex(const polish *p, int32_t v)
+static int search_vertex(const ql_star *p, int32_t v)
 {
     ql_quads *q = p->q;
     if (q->pin[v] == QL_PIN_CORNER) return 0;
     int32_t corner0 = p->star[p->start[v]];
-    double size = 0, best = star_quality(p, v, at(q, v)), n[3] = {0, 0, 0}, a[3], b[3];
+    double size = 0, best = ql_star_quality(p, v, ql_star_at(q, v)), n[3] = {0, 0, 0}, a[3], b[3];
     for (int32_t i = p->start[v]; i < p->start[v + 1]; ++i) {
         const int32_t *c = q->faces + 4 * (int64_t)(p->star[i] / 4);
         double u[3], w[3], x[3];
-        ql_sub(at(q, c[2]), at(q, c[0]), u);
-        ql_sub(at(q, c[3]), at(q, c[1]), w);
+        ql_sub(ql_star_at(q, c[2]), ql_star_at(q, c[0]), u);
+        ql_sub(ql_star_at(q, c[3]), ql_star_at(q, c[1]), w);
         ql_cross(u, w, x);
         ql_axpy(1, x, n);
         size = fmax(size, fmax(ql_norm(u), ql_norm(w)));
     }
     (void)ql_normalise(n);
-    ql_sub(at(q, q->faces[4 * (corner0 / 4) + ((corner0 + 1) & 3)]), at(q, v), a);
+    ql_sub(ql_star_at(q, q->faces[4 * (corner0 / 4) + ((corner0 + 1) & 3)]), ql_star_at(q, v), a);
     ql_axpy(-ql_dot(a, n), n, a);
     if (!(ql_normalise(a) > 0)) return 0;
     ql_cross(n, a, b);
@@ -189,9 +125,9 @@ static int search_vertex(const polish *p, int32_t v)
     for (double step = 0.4 * size; step > 0.01 * size; step *= 0.5)
         for (int k = 0; k < 12; ++k) {
             double x[3], c = cos(k * M_PI / 6), s = sin(k * M_PI / 6);
-            for (int i = 0; i < 3; ++i) x[i] = at(q, v)[i] + step * (c * a[i] + s * b[i]);
-            put_back(p, v, x);
-            double value = star_quality(p, v, x);
+            for (int i = 0; i < 3; ++i) x[i] = ql_star_at(q, v)[i] + step * (c * a[i] + s * b[i]);
+            ql_star_put_back(p, v, x);
+            double value = ql_star_quality(p, v, x);
             if (value <= best + 1e-6) continue;
             best = value;
             memcpy(q->vertices + 3 * (int64_t)v, x, sizeof x);
@@ -201,11 +137,11 @@ static int search_vertex(const polish *p, int32_t v)
 }
 
 /* Works on quads below `limit`, their corners first, then the ring around. */
-static void untangle_sweep(const polish *p, double limit)
+static void untangle_sweep(const ql_star *p, double limit)
 {
     const ql_quads *q = p->q;
     for (int32_t f = 0; f < q->face_count; ++f) {
-        if (quad_quality(q, f) >= limit) continue;
+        if (ql_star_quad(q, f) >= limit) continue;
         for (int k = 0; k < 4; ++k) (void)search_vertex(p, q->faces[4 * f + k]);
     }
 }
@@ -257,7 +193,7 @@ static ql_status compact(ql_quads *q)
     for (int32_t i = 0; i < 4 * q->face_count; ++i) number[q->faces[i]] = 1;
     for (int32_t v = 0; v < q->vertex_count; ++v) {
         if (!number[v]) continue;
-        memmove(q->vertices + 3 * (int64_t)n, at(q, v), 3 * sizeof *q->vertices);
+        memmove(q->vertices + 3 * (int64_t)n, ql_star_at(q, v), 3 * sizeof *q->vertices);
         q->pin[n] = q->pin[v];
         number[v] = n++;
     }
@@ -270,11 +206,11 @@ static ql_status compact(ql_quads *q)
 static double worst_quad(const ql_quads *q)
 {
     double least = INFINITY;
-    for (int32_t f = 0; f < q->face_count; ++f) least = fmin(least, quad_quality(q, f));
+    for (int32_t f = 0; f < q->face_count; ++f) least = fmin(least, ql_star_quad(q, f));
     return least;
 }
 
-static void improve(const polish *p, int loose_sweeps, int sweeps)
+static void improve(const ql_star *p, int loose_sweeps, int sweeps)
 {
     double size = mean_edge(p->q);
     for (int sweep = 0; sweep < loose_sweeps; ++sweep) smooth_sweep(p, size, false);
@@ -283,7 +219,7 @@ static void improve(const polish *p, int loose_sweeps, int sweeps)
 }
 
 /* Careful smoothing first; when that leaves bad corners, also from the start with free smoothing, and the better one stays. */
-static ql_status improve_twice(const polish *p, int sweeps)
+static ql_status improve_twice(const ql_star *p, int sweeps)
 {
     static const double GOOD = 0.25;
     ql_quads *q = p->q;
@@ -309,16 +245,13 @@ static ql_status improve_twice(const polish *p, int sweeps)
 
 ql_status ql_polish(ql_quads *q, const ql_closest *surface, const ql_closest *lines, const int32_t *chain, int sweeps)
 {
-    polish p = {.q = q, .surface = surface, .lines = lines, .chain = chain};
+    ql_star p = {0};
     ql_status status = QL_OK;
     for (int removed = 1, round = 0; status == QL_OK && removed && round < 10; ++round)
         status = remove_doublets(q, &removed);
     if (status == QL_OK) status = compact(q);
-    if (status == QL_OK) status = build_stars(&p);
-    if (status == QL_OK) status = find_chains(&p);
+    if (status == QL_OK) status = ql_star_create(&p, q, surface, lines, chain);
     if (status == QL_OK) status = improve_twice(&p, sweeps);
-    ql_free(p.own);
-    ql_free(p.start);
-    ql_free(p.star);
+    ql_star_destroy(&p);
     return status;
 }

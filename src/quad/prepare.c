@@ -256,25 +256,29 @@ static ql_status split_fans(soup *s)
     return QL_OK;
 }
 
-/* Faces of one component as a surface; half-edges of edges that had more than two faces get a middle vertex of their own,
- * so that no two of them run between the same two vertices. */
-static ql_status extract_component(soup *s, int32_t which, int32_t *local, ql_component *out)
+/* Faces by component, each in the order of the input: those of c are order[begin[c]] .. order[begin[c + 1] - 1]. */
+static void sort_components(const soup *s, int32_t *begin, int32_t *order)
 {
-    int32_t faces = 0, vertices = 0, extra = 0;
-    for (int32_t f = 0; f < s->faces; ++f) {
-        if (s->component[f] != which) continue;
-        ++faces;
-        for (int32_t k = 0; k < 3; ++k) extra += s->mate[3 * f + k] == -2;
-    }
+    for (int32_t f = 0; f < s->faces; ++f) begin[s->component[f] + 2]++;
+    for (int32_t c = 0; c < s->components; ++c) begin[c + 2] += begin[c + 1];
+    for (int32_t f = 0; f < s->faces; ++f) order[begin[s->component[f] + 1]++] = f;
+}
+
+/* Some faces, those of a component, as a surface; half-edges of edges that had more than two faces get a middle vertex of their own,
+ * so that no two of them run between the same two vertices. */
+static ql_status extract_component(const soup *s, const int32_t *list, int32_t faces, int32_t *local, ql_component *out)
+{
+    int32_t vertices = 0, extra = 0;
+    for (int32_t i = 0; i < faces; ++i)
+        for (int32_t k = 0; k < 3; ++k) extra += s->mate[3 * list[i] + k] == -2;
     double *x = NULL;
     int32_t *tri = NULL;
     ql_status status = QL_TAKE(x, 3 * (3 * (int64_t)faces + extra));
     if (status == QL_OK) status = QL_TAKE(tri, 3 * ((int64_t)faces + extra));
     if (status == QL_OK) status = QL_TAKE(out->parent, faces + extra);
     int32_t n = 0;
-    for (int32_t f = 0; status == QL_OK && f < s->faces; ++f) {
-        if (s->component[f] != which) continue;
-        int32_t ring[6], sides = 0;
+    for (int32_t j = 0; status == QL_OK && j < faces; ++j) {
+        int32_t f = list[j], ring[6], sides = 0;
         for (int32_t k = 0; k < 3; ++k) {
             int32_t h = 3 * f + k, v = s->corner[h], w = s->corner[3 * f + (k + 1) % 3];
             if (local[v] < 0) {
@@ -313,14 +317,16 @@ static int compare_components(const void *left, const void *right)
 static ql_status all_components(soup *s)
 {
     ql_prepared *out = s->out;
-    int32_t *local = NULL;
-    QL_TRY(QL_TAKE(out->component, s->components));
-    QL_TRY(QL_TAKE(local, s->vertices + 1));
-    for (int32_t v = 0; v < s->vertices; ++v) local[v] = -1;
-    ql_status status = QL_OK;
+    int32_t *local = NULL, *begin = NULL, *order = NULL;
+    ql_status status = QL_TAKE(out->component, s->components);
+    if (status == QL_OK) status = QL_TAKE(local, s->vertices + 1);
+    if (status == QL_OK) status = QL_TAKE(begin, s->components + 2);
+    if (status == QL_OK) status = QL_TAKE(order, s->faces + 1);
+    for (int32_t v = 0; status == QL_OK && v < s->vertices; ++v) local[v] = -1;
+    if (status == QL_OK) sort_components(s, begin, order);
     for (int32_t c = 0; status == QL_OK && c < s->components; ++c) {
         ql_component *component = &out->component[out->count++];
-        status = extract_component(s, c, local, component);
+        status = extract_component(s, order + begin[c], begin[c + 1] - begin[c], local, component);
         if (status != QL_OK) break;
         int32_t loops = 0;
         status = ql_surface_loops(&component->surface, &loops);
@@ -329,6 +335,8 @@ static ql_status all_components(soup *s)
         out->area += component->area;
     }
     ql_free(local);
+    ql_free(begin);
+    ql_free(order);
     if (status == QL_OK) qsort(out->component, (size_t)out->count, sizeof *out->component, compare_components);
     if (status == QL_OK && !(out->area > 0)) status = QL_FAIL(MESH, "all faces have zero area");
     return status;

@@ -7,6 +7,7 @@
 #include "mesh/generate.h"
 #include "quad/cut.h"
 #include "quad/feature.h"
+#include "quad/fit.h"
 #include "quad/grid.h"
 #include "quad/lattice.h"
 #include "quad/prepare.h"
@@ -123,6 +124,96 @@ static void test_remesh(void **state)
     ql_mesh_destroy(&mesh);
 }
 
+/* A torus with a peak on it, at u and v from 0 to 1 around and across. */
+static void torus_at(double u, double v, double height, double out[3])
+{
+    double to_peak = (u - 0.27) * (u - 0.27) * 6.3 + (v - 0.29) * (v - 0.29) * 0.4;
+    double r = 0.4 + height * exp(-to_peak / (2 * 0.02 * 0.02)), ring = 1 + r * cos(2 * M_PI * v);
+    out[0] = ring * cos(2 * M_PI * u);
+    out[1] = ring * sin(2 * M_PI * u);
+    out[2] = r * sin(2 * M_PI * v);
+}
+
+/* Cell i of around x across: its corners. */
+static void torus_cell(int i, int around, int across, int32_t corner[4])
+{
+    int a = i / across, b = i % across, c = (a + 1) % around, d = (b + 1) % across;
+    corner[0] = a * across + b;
+    corner[1] = c * across + b;
+    corner[2] = c * across + d;
+    corner[3] = a * across + d;
+}
+
+static double furthest(const ql_quads *q, const ql_surface *s)
+{
+    double largest = 0, near_one[3], d2;
+    int32_t tri[6 * 24 * 12];
+    ql_closest *tree = NULL;
+    for (int32_t f = 0; f < q->face_count; ++f) {
+        const int32_t *c = q->faces + 4 * (size_t)f;
+        int32_t two[6] = {c[0], c[1], c[2], c[0], c[2], c[3]};
+        memcpy(tri + 6 * (size_t)f, two, sizeof two);
+    }
+    ASSERT_OK(ql_closest_of_faces(&tree, q->vertices, tri, 2 * q->face_count));
+    for (int32_t v = 0; v < s->vertex_count; ++v) {
+        assert_true(ql_closest_find(tree, ql_at(s, v), INFINITY, near_one, &d2) >= 0);
+        largest = fmax(largest, sqrt(d2));
+    }
+    ql_closest_destroy(tree);
+    return largest;
+}
+
+/* Quads with all vertices on the torus: nearer after the fit, the corner where it was, no quad spoilt. */
+static void check_fit(double height, double share)
+{
+    enum { A = 24, B = 12, FINE_A = 8 * A, FINE_B = 8 * B };
+    ql_surface s;
+    ql_quads q;
+    ql_closest *tree = NULL;
+    double *x = NULL, corner[3];
+    int32_t *tri = NULL, c[4];
+    ASSERT_OK(QL_TAKE(x, 3 * FINE_A * FINE_B));
+    ASSERT_OK(QL_TAKE(tri, 6 * FINE_A * FINE_B));
+    for (int i = 0; i < FINE_A * FINE_B; ++i) {
+        torus_at((double)(i / FINE_B) / FINE_A, (double)(i % FINE_B) / FINE_B, height, x + 3 * (size_t)i);
+        torus_cell(i, FINE_A, FINE_B, c);
+        int32_t two[6] = {c[0], c[1], c[2], c[0], c[2], c[3]};
+        memcpy(tri + 6 * (size_t)i, two, sizeof two);
+    }
+    ASSERT_OK(ql_surface_create(&s, x, FINE_A * FINE_B, tri, 2 * FINE_A * FINE_B));
+    ASSERT_OK(ql_closest_of_faces(&tree, s.vertices, s.faces, s.face_count));
+    ASSERT_OK(ql_quads_create(&q, A * B, A * B));
+    for (int i = 0; i < A * B; ++i) {
+        torus_at((double)(i / B) / A, (double)(i % B) / B, height, q.vertices + 3 * (size_t)i);
+        torus_cell(i, A, B, q.faces + 4 * (size_t)i);
+    }
+    q.pin[A * B - 1] = QL_PIN_CORNER;
+    double before = furthest(&q, &s);
+    memcpy(corner, q.vertices + 3 * (A * B - 1), sizeof corner);
+    ASSERT_OK(ql_fit(&q, &s, tree, NULL, NULL, 12));
+    double after = furthest(&q, &s);
+    print_message("largest distance %g before, %g after\n", before, after);
+    assert_true(after < share * before);
+    assert_memory_equal(corner, q.vertices + 3 * (A * B - 1), sizeof corner);
+    for (int f = 0; f < q.face_count; ++f) {
+        const int32_t *g = q.faces + 4 * (size_t)f;
+        assert_true(ql_quad_scaled_jacobian(q.vertices + 3 * (size_t)g[0], q.vertices + 3 * (size_t)g[1],
+                                            q.vertices + 3 * (size_t)g[2], q.vertices + 3 * (size_t)g[3]) >= 0.39);
+    }
+    ql_closest_destroy(tree);
+    ql_quads_destroy(&q);
+    ql_surface_destroy(&s);
+    ql_free(x);
+    ql_free(tri);
+}
+
+static void test_fit(void **state)
+{
+    (void)state;
+    check_fit(0, 0.8);    /* one vertex stays: next to it things are as they were */
+    check_fit(0.15, 0.6); /* a peak narrower than a quad */
+}
+
 /* Every integer choice of the free variables must solve all equations. */
 static void test_lattice(void **state)
 {
@@ -184,6 +275,7 @@ int main(void)
         cmocka_unit_test(test_indices_generated),
         cmocka_unit_test(test_indices_real),
         cmocka_unit_test(test_remesh),
+        cmocka_unit_test(test_fit),
         cmocka_unit_test(test_lattice),
         cmocka_unit_test(test_round),
         cmocka_unit_test(test_prepare_refuses),
