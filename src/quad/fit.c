@@ -181,6 +181,51 @@ static ql_status sweep_all(fit *t, int sweeps, double *best)
     return QL_OK;
 }
 
+/* Half of the height of the chords on both sides, as a move of every vertex on a line; count: such chords. */
+static void chord_moves(const fit *t, double *moves, int32_t *count)
+{
+    const ql_quads *q = t->q;
+    const ql_star *star = &t->star;
+    for (int32_t i = 0; i < 4 * q->face_count; ++i) {
+        int32_t v[2] = {q->faces[i], q->faces[(i & ~3) + ((i + 1) & 3)]};
+        double middle[3], x[3], d2;
+        if (q->pin[v[0]] == QL_PIN_FREE || q->pin[v[1]] == QL_PIN_FREE) continue;
+        ql_lerp(ql_star_at(q, v[0]), ql_star_at(q, v[1]), 0.5, middle);
+        double reach2 = 0.0625 * ql_distance2(ql_star_at(q, v[0]), ql_star_at(q, v[1]));
+        int32_t found = ql_closest_find(star->lines, middle, reach2, x, &d2);
+        for (int end = 0; found >= 0 && end < 2; ++end) {
+            if (q->pin[v[end]] != QL_PIN_LINE || (star->chain != NULL && star->chain[found] != star->own[v[end]]))
+                continue;
+            ql_axpy(1, x, moves + 3 * (int64_t)v[end]);
+            ql_axpy(-1, middle, moves + 3 * (int64_t)v[end]);
+            ++count[v[end]];
+        }
+    }
+}
+
+/* Chords of curved sharp edges and boundaries miss them by their whole height while the vertices lie on them: half of it on
+ * either side. (Inner edges are seen from two quads, those of the boundary from one: the mean counts.) */
+static ql_status balance_lines(fit *t)
+{
+    ql_quads *q = t->q;
+    double *moves = NULL;
+    int32_t *count = NULL;
+    if (t->star.lines == NULL) return QL_OK;
+    ql_status status = QL_TAKE(moves, 3 * (int64_t)q->vertex_count + 1);
+    if (status == QL_OK) status = QL_TAKE(count, q->vertex_count + 1);
+    if (status == QL_OK) chord_moves(t, moves, count);
+    for (int32_t v = 0; status == QL_OK && v < q->vertex_count; ++v) {
+        double x[3], least = fmin(LEAST_QUALITY, ql_star_quality(&t->star, v, ql_star_at(q, v)));
+        if (count[v] == 0) continue;
+        memcpy(x, ql_star_at(q, v), sizeof x);
+        ql_axpy(0.5 / count[v], moves + 3 * (int64_t)v, x);
+        if (ql_star_quality(&t->star, v, x) >= least) memcpy(q->vertices + 3 * (int64_t)v, x, sizeof x);
+    }
+    ql_free(moves);
+    ql_free(count);
+    return status;
+}
+
 ql_status ql_fit(ql_quads *quads, const ql_surface *surface, const ql_closest *tree, const ql_closest *lines,
                  const int32_t *chain, int sweeps)
 {
@@ -194,6 +239,7 @@ ql_status ql_fit(ql_quads *quads, const ql_surface *surface, const ql_closest *t
     if (status == QL_OK) status = QL_TAKE(best, 3 * (int64_t)quads->vertex_count + 1);
     if (status == QL_OK) build_triangles(&t);
     if (status == QL_OK) status = sweep_all(&t, sweeps, best);
+    if (status == QL_OK) status = balance_lines(&t);
     ql_free(best);
     ql_free(t.tri);
     ql_free(t.pull);

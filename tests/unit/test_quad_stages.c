@@ -214,6 +214,52 @@ static void test_fit(void **state)
     check_fit(0.15, 0.6); /* a peak narrower than a quad */
 }
 
+/* A flat ring: its two circles are lines, and chords between vertices on them miss them by their whole height. */
+static void test_fit_lines(void **state)
+{
+    (void)state;
+    enum { N = 16, FINE = 16 * N };
+    ql_surface s;
+    ql_quads q;
+    ql_closest *tree = NULL, *lines = NULL;
+    int32_t *chain = NULL, tri[6 * FINE];
+    double x[6 * FINE], height = 1 - cos(M_PI / N), largest = 0;
+    for (int i = 0; i < FINE; ++i)
+        for (int side = 0; side < 2; ++side) {
+            double r = side ? 1 : 0.6, at[3] = {r * cos(2 * M_PI * i / FINE), r * sin(2 * M_PI * i / FINE), 0};
+            int a = 2 * i, b = 2 * ((i + 1) % FINE);
+            int32_t three[2][3] = {{a, a + 1, b + 1}, {a, b + 1, b}};
+            memcpy(x + 3 * (2 * i + side), at, sizeof at);
+            memcpy(tri + 3 * (2 * i + side), three[side], sizeof three[side]);
+        }
+    ASSERT_OK(ql_surface_create(&s, x, 2 * FINE, tri, 2 * FINE));
+    ASSERT_OK(ql_closest_of_faces(&tree, s.vertices, s.faces, s.face_count));
+    ASSERT_OK(ql_remesh_lines(&s, &lines, &chain));
+    ASSERT_OK(ql_quads_create(&q, 2 * N, N));
+    for (int i = 0; i < N; ++i) {
+        int32_t a = 2 * i, b = 2 * ((i + 1) % N), four[4] = {a, a + 1, b + 1, b};
+        memcpy(q.faces + 4 * (size_t)i, four, sizeof four);
+        for (int side = 0; side < 2; ++side) {
+            memcpy(q.vertices + 3 * (size_t)(a + side), x + 3 * (size_t)(2 * i * FINE / N + side), 3 * sizeof *x);
+            q.pin[a + side] = QL_PIN_LINE;
+        }
+    }
+    ASSERT_OK(ql_fit(&q, &s, tree, lines, chain, 4));
+    for (int i = 0; i < N; ++i) {
+        double middle[3];
+        ql_lerp(q.vertices + 3 * (size_t)(2 * i + 1), q.vertices + 3 * (size_t)(2 * ((i + 1) % N) + 1), 0.5, middle);
+        largest =
+            fmax(largest, fmax(fabs(ql_norm(middle) - 1), fabs(ql_norm(q.vertices + 3 * (size_t)(2 * i + 1)) - 1)));
+    }
+    print_message("%g of the height of a chord\n", largest / height);
+    assert_true(largest < 0.6 * height);
+    ql_quads_destroy(&q);
+    ql_closest_destroy(tree);
+    ql_closest_destroy(lines);
+    ql_free(chain);
+    ql_surface_destroy(&s);
+}
+
 /* Every integer choice of the free variables must solve all equations. */
 static void test_lattice(void **state)
 {
@@ -276,6 +322,7 @@ int main(void)
         cmocka_unit_test(test_indices_real),
         cmocka_unit_test(test_remesh),
         cmocka_unit_test(test_fit),
+        cmocka_unit_test(test_fit_lines),
         cmocka_unit_test(test_lattice),
         cmocka_unit_test(test_round),
         cmocka_unit_test(test_prepare_refuses),
