@@ -15,7 +15,7 @@ trap 'rm -rf "$work"' EXIT
 mkdir "$work/include"
 cp /usr/include/xxhash.h "$work/include/" # the folder itself would bring this machine's libc along
 
-flags="-std=c11 -D_GNU_SOURCE -DXXH_INLINE_ALL -DQL_TEST_SHARED_DEFAULT=\"\" -I$root/src -I$root/tests -I$root/tests/portability/include -isystem $work/include
+flags="-std=c11 -D_GNU_SOURCE -DXXH_INLINE_ALL -I$root/src -I$root/tests -I$root/tests/portability/include -isystem $work/include
     -O2 -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wno-psabi -Werror -fopenmp"
 kernels="-DQL_ISA=baseline -O3 -ffp-contract=fast -fno-trapping-math"
 sources="engine/reduce engine/registry engine/ref/angle engine/ref/loops engine/ref/ref engine/ref/sdf

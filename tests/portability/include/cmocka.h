@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define QL_TEST_SHARED_DEFAULT "" /* no shared folder */
+
 struct CMUnitTest {
     const char *name;
     void (*test)(void **state);
