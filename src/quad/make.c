@@ -136,9 +136,9 @@ static int32_t count_folded(const ql_quads *q)
     return folded;
 }
 
-/* Frees the vertices of bad quads, and of `rings` rings of quads round them, from their sharp edges (not from the boundary).
- * Returns how many. */
-static ql_status release_bad(ql_quads *q, int rings, int32_t *released)
+/* Frees the vertices of bad quads, and of `rings` rings of quads round them, from their sharp edges; rim: from the boundary,
+ * too. Returns how many. */
+static ql_status release_bad(ql_quads *q, int rings, bool rim, int32_t *released)
 {
     uint8_t *near_bad = NULL;
     ql_surface s;
@@ -157,7 +157,7 @@ static ql_status release_bad(ql_quads *q, int rings, int32_t *released)
                 if (near_bad[c[k]] == 0) near_bad[c[k]] = (uint8_t)(ring + 1);
         }
     for (int32_t v = 0; v < q->vertex_count; ++v) {
-        if (!near_bad[v] || q->pin[v] == QL_PIN_FREE || ql_on_boundary(&s, v)) continue;
+        if (!near_bad[v] || q->pin[v] == QL_PIN_FREE || (!rim && ql_on_boundary(&s, v))) continue;
         q->pin[v] = QL_PIN_FREE;
         ++*released;
     }
@@ -167,12 +167,12 @@ end:
     return status;
 }
 
-/* Folds that sharp edges hold: there, and only there, the quads let go of them. */
+/* Folds that sharp edges hold: there, and only there, the quads let go of them; at last of the boundary, too. */
 static bool let_go(job *j, ql_quads *q, int sweeps)
 {
     int32_t folded = count_folded(q), released = 0;
-    for (int rings = 0; rings < 3 && folded > 0 && folded <= MOST_FOLDED; ++rings) {
-        if (release_bad(q, rings, &released) != QL_OK) break;
+    for (int step = 0; step < 4 && folded > 0 && folded <= MOST_FOLDED; ++step) {
+        if (release_bad(q, step % 3, step == 3, &released) != QL_OK) break;
         j->released += released;
         if (ql_polish(q, j->surface, j->lines, j->chain, sweeps) != QL_OK) break;
         QL_DEBUG("%d folded quads, %d vertices let go of sharp edges: %d folded", folded, released, count_folded(q));
