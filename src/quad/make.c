@@ -105,6 +105,18 @@ static ql_status triangulate(ql_surface *s, const ql_quads *q)
     return status;
 }
 
+/* Vertices where the boundary passes more than once: two loops that touch are one to who counts connected edges. */
+static int32_t count_pinched(const ql_surface *s)
+{
+    uint8_t *seen = NULL;
+    int32_t pinched = 0;
+    if (QL_TAKE(seen, s->vertex_count + 1) != QL_OK) return -1;
+    for (int32_t h = 0; h < 3 * s->face_count; ++h)
+        if (s->opposite[h] < 0) pinched += seen[ql_from(s, h)]++ > 0;
+    ql_free(seen);
+    return pinched;
+}
+
 /* Do the quads make an oriented manifold of the component's topology? */
 static bool right_topology(const job *j, const ql_quads *q)
 {
@@ -113,7 +125,8 @@ static bool right_topology(const job *j, const ql_quads *q)
     bool good = q->face_count > 0 && triangulate(&s, q) == QL_OK;
     if (good) {
         euler = ql_surface_euler(&s);
-        good = ql_surface_loops(&s, &loops) == QL_OK && euler == j->euler && loops == j->loops;
+        good =
+            ql_surface_loops(&s, &loops) == QL_OK && euler == j->euler && loops == j->loops && count_pinched(&s) == 0;
         ql_surface_destroy(&s);
     }
     if (!good)
@@ -626,13 +639,26 @@ static ql_status best_of(const job *base, winner *w)
     return status;
 }
 
+/* Edge that gives a small component a few quads; a sliver, which has length without area, only so many along it. */
+static double small_edge(const ql_component *component)
+{
+    enum { FEW = 12, MOST_ALONG = 200 };
+    const ql_surface *s = &component->surface;
+    double low[3] = {INFINITY, INFINITY, INFINITY}, high[3] = {-INFINITY, -INFINITY, -INFINITY};
+    for (int32_t v = 0; v < s->vertex_count; ++v)
+        for (int c = 0; c < 3; ++c) {
+            low[c] = fmin(low[c], ql_at(s, v)[c]);
+            high[c] = fmax(high[c], ql_at(s, v)[c]);
+        }
+    return fmax(sqrt(component->area / FEW), sqrt(ql_distance2(low, high)) / MOST_ALONG);
+}
+
 static ql_status one_component(ql_quad_result *result, const ql_prepared *prepared, int32_t c, const ql_mesh *mesh,
                                const double *alpha, const ql_quads_options *options, double edge, bool *relaxed)
 {
     const ql_component *component = &prepared->component[c];
     if (!(component->area > 0)) return QL_FAIL(MESH, "component of face %d has zero area", component->parent[0]);
-    /* a small component still gets a few quads */
-    double own = fmin(edge, sqrt(component->area / 12));
+    double own = fmin(edge, small_edge(component));
     job base = {.mesh = mesh,
                 .alpha = options->method == QL_QUADS_SMOOTH ? NULL : alpha,
                 .component = component,
