@@ -1,6 +1,7 @@
-"""Table and picture of analysis/bench_cpu.sh: bench_cpu.py LINES GEMM OUT writes OUT.csv and OUT.png."""
+"""Table and picture of analysis/bench_cpu.sh: bench_cpu.py FOLDER OUT writes OUT.csv and OUT.png."""
 import csv
 import json
+import os
 import statistics
 import sys
 
@@ -8,13 +9,14 @@ COLUMNS = ["faces", "backend", "threads", "s_per_step", "s_per_step_min", "cpu_s
            "peak_rss_mb"]
 
 
-def main(lines, gemm, out):
+def main(folder, out):
     runs = {}
-    with open(lines) as file:
+    with open(os.path.join(folder, "lines")) as file:
         for line in file:
             row = json.loads(line)
             runs.setdefault((row["faces"], row["threads"], row["backend"]), []).append(row)
-    peak = json.load(open(gemm))
+    with open(os.path.join(folder, "gemm")) as file:
+        peak = json.load(file)
     rows = []
     for (faces, threads, backend), group in sorted(runs.items()):
         row = {"faces": faces, "backend": backend, "threads": threads}
@@ -38,7 +40,21 @@ def main(lines, gemm, out):
               + (f"; torch {other['s_per_step']:.3f} s ({other['s_per_step'] / r['s_per_step']:.2f} times, in processor time "
                  f"{other['cpu_s_per_step'] / r['cpu_s_per_step']:.2f})" if other else "")
               + (f"; over 1 thread {single['s_per_step'] / r['s_per_step']:.2f}" if r["threads"] > 1 and single else ""))
+    report_start(folder)
     draw(rows, out)
+
+
+def report_start(folder):
+    """All of a run of one step but that step, from its events and the clock around it."""
+    if not os.path.exists(os.path.join(folder, "start")):
+        return
+    with open(os.path.join(folder, "start")) as file:
+        events = [json.loads(line) for line in file]
+    with open(os.path.join(folder, "start.clock")) as file:
+        begin, end = map(float, file.read().split())
+    step = sum(e["seconds_per_step"] for e in events if e["event"] == "sample")
+    faces = next(e["faces"] for e in events if e["event"] == "mesh_start")
+    print(f"{faces} faces: {end - begin:.1f} s for a run of one step, {end - begin - step:.1f} s without the step")
 
 
 def draw(rows, out):

@@ -1,67 +1,28 @@
 /* One mesh over the ranks of a group: the same bytes as a rank alone in deterministic mode, the golden numbers otherwise, and
  * one answer for all when something fails. */
-#include "support/test.h"
+#include "support/engine_fixture.h"
 
 #include "comm/comm.h"
-#include "engine/engine.h"
 #include "golden/golden_check.h"
-#include "mesh/generate.h"
-#include "model/initial.h"
-#include "model/layout.h"
-
-#include <string.h>
 
 static ql_comm *world;
 
-typedef struct fixture {
-    ql_options options;
-    ql_mesh mesh;
-    ql_topology topology;
-    ql_tables tables;
-    ql_loss_shares shares;
-    ql_engine_setup setup;
-    float *parameters, *zeros;
-} fixture;
-
-static void open_fixture(fixture *f, int faces, int64_t off_points)
+/* A whole mesh, shared by all ranks. */
+static void open_whole(fixture *f, int faces, int64_t off_points)
 {
     memset(f, 0, sizeof *f);
     ql_options_init(&f->options);
     f->options.train.off_points = off_points;
     f->options.engine.threads = 1 + world->rank % 2; /* not the same everywhere */
     ASSERT_OK(ql_generate_by_name(&f->mesh, "bracket", faces));
-    ASSERT_OK(ql_topology_build(&f->topology, &f->mesh));
-    ASSERT_OK(ql_tables_build(&f->tables, &f->mesh, &f->topology, 1));
-    ASSERT_OK(ql_loss_shares_build(&f->shares, &f->tables, QL_AVERAGING_FACES, 0, NULL));
-    f->setup = (ql_engine_setup){.tables = &f->tables,
-                                 .shares = &f->shares,
-                                 .train = &f->options.train,
-                                 .engine = &f->options.engine,
-                                 .key = ql_key_make(1, f->mesh.hash),
-                                 .group = world};
-    ASSERT_OK(QL_TAKE(f->parameters, QL_PARAMETER_COUNT));
-    ASSERT_OK(QL_TAKE(f->zeros, QL_PARAMETER_COUNT));
-    ql_initial_parameters(f->setup.key, f->parameters);
+    prepare_fixture(f, QL_AVERAGING_FACES, 1);
+    f->setup.group = world;
 }
 
-static void close_fixture(fixture *f)
+static ql_engine *start_in(fixture *f, const ql_engine_class *kind, ql_comm *group)
 {
-    ql_loss_shares_destroy(&f->shares);
-    ql_tables_destroy(&f->tables);
-    ql_topology_destroy(&f->topology);
-    ql_mesh_destroy(&f->mesh);
-    ql_free(f->parameters);
-    ql_free(f->zeros);
-}
-
-static ql_engine *start(fixture *f, const ql_engine_class *kind, ql_comm *group)
-{
-    ql_engine *engine;
     f->setup.group = group;
-    ASSERT_OK(ql_engine_create(&engine, kind, &f->setup));
-    ql_engine_state state = {QL_FLOAT32, f->parameters, f->zeros, f->zeros};
-    ASSERT_OK(kind->set_state(engine, &state));
-    return engine;
+    return start(f, kind);
 }
 
 /* What a training of some steps leaves: terms and norm of each, parameters, angles and the distance field. */
@@ -73,7 +34,7 @@ typedef struct trace {
 static void train(fixture *f, const ql_engine_class *kind, ql_comm *group, int64_t steps, trace *t)
 {
     const size_t faces = (size_t)f->mesh.face_count;
-    ql_engine *engine = start(f, kind, group);
+    ql_engine *engine = start_in(f, kind, group);
     ql_engine_state state;
     memset(t, 0, sizeof *t);
     ASSERT_OK(QL_TAKE(t->parameters, QL_PARAMETER_COUNT));
@@ -105,7 +66,7 @@ static void check_same_bytes(const ql_engine_class *kind, int faces, int64_t off
 {
     fixture f;
     trace alone, together;
-    open_fixture(&f, faces, off_points);
+    open_whole(&f, faces, off_points);
     const size_t count = (size_t)f.mesh.face_count;
     train(&f, kind, world, steps, &together);
     if (world->rank == 0) {
@@ -169,7 +130,7 @@ static void few_faces_per_rank(void **state)
     (void)state;
     fixture f;
     trace t;
-    open_fixture(&f, 12, 5);
+    open_whole(&f, 12, 5);
     f.options.train.deterministic = false;
     train(&f, &ql_engine_cpu, world, 2, &t);
     double bits[2] = {t.terms[1][QL_LOSS_TOTAL], t.terms[1][QL_LOSS_TOTAL]};
@@ -183,8 +144,8 @@ static void largest_vote_counts(void **state)
 {
     (void)state;
     fixture f;
-    open_fixture(&f, 12, 5);
-    ql_engine *engine = start(&f, &ql_engine_cpu, world);
+    open_whole(&f, 12, 5);
+    ql_engine *engine = start_in(&f, &ql_engine_cpu, world);
     ql_loss_weights weights = ql_loss_weights_at(&f.options.train, 0);
     double terms[QL_LOSS_COUNT];
     for (int voter = 0; voter <= world->size; ++voter) { /* in the last round nobody */
@@ -201,7 +162,7 @@ static void one_answer_for_all(void **state)
     (void)state;
     fixture f;
     ql_engine *engine;
-    open_fixture(&f, 12, 5);
+    open_whole(&f, 12, 5);
     const int last = world->size - 1;
     f.options.engine.memory_mb = world->rank == last ? 10 : 0;
     assert_int_equal(ql_engine_create(&engine, &ql_engine_cpu, &f.setup), QL_STATUS_NO_MEMORY);

@@ -35,16 +35,12 @@ static inline void cut_mesh(ql_mesh *mesh, const char *generator, int faces)
     ql_mesh_destroy(&whole);
 }
 
-/* Options, parameters and points as f->options and the run's seed have them; change options before an engine is made. */
-static inline void open_fixture(fixture *f, const char *generator, int faces, uint64_t seed)
+/* The rest of a fixture that has its mesh and options: tables, setup and initial parameters. */
+static inline void prepare_fixture(fixture *f, ql_averaging averaging, uint64_t seed)
 {
-    memset(f, 0, sizeof *f);
-    ql_options_init(&f->options);
-    f->options.train.off_points = 129;
-    cut_mesh(&f->mesh, generator, faces);
     ASSERT_OK(ql_topology_build(&f->topology, &f->mesh));
     ASSERT_OK(ql_tables_build(&f->tables, &f->mesh, &f->topology, 1));
-    ASSERT_OK(ql_loss_shares_build(&f->shares, &f->tables, QL_AVERAGING_GROUPS, 0, NULL));
+    ASSERT_OK(ql_loss_shares_build(&f->shares, &f->tables, averaging, 0, NULL));
     f->setup = (ql_engine_setup){.tables = &f->tables,
                                  .shares = &f->shares,
                                  .train = &f->options.train,
@@ -53,6 +49,16 @@ static inline void open_fixture(fixture *f, const char *generator, int faces, ui
     ASSERT_OK(QL_TAKE(f->parameters, QL_PARAMETER_COUNT));
     ASSERT_OK(QL_TAKE(f->zeros, QL_PARAMETER_COUNT));
     ql_initial_parameters(f->setup.key, f->parameters);
+}
+
+/* Options, parameters and points as f->options and the run's seed have them; change options before an engine is made. */
+static inline void open_fixture(fixture *f, const char *generator, int faces, uint64_t seed)
+{
+    memset(f, 0, sizeof *f);
+    ql_options_init(&f->options);
+    f->options.train.off_points = 129;
+    cut_mesh(&f->mesh, generator, faces);
+    prepare_fixture(f, QL_AVERAGING_GROUPS, seed);
     const ql_layout *layout = ql_layout_get();
     for (int b = 0; b < QL_BLOCK_COUNT; ++b) /* large gammas and biases, so that the branches matter */
         for (int k = 0; k < layout->block[b].width; ++k) {
@@ -71,11 +77,11 @@ static inline void close_fixture(fixture *f)
     ql_free(f->zeros);
 }
 
-/* An engine of this kind that begins at the fixture's parameters. */
+/* An engine of this kind that begins at the fixture's parameters; collective when the setup has a group. */
 static inline ql_engine *start(fixture *f, const ql_engine_class *kind)
 {
     ql_engine *engine = NULL;
-    ASSERT_OK(kind->create(&engine, &f->setup));
+    ASSERT_OK(ql_engine_create(&engine, kind, &f->setup));
     ql_engine_state state = {QL_FLOAT32, f->parameters, f->zeros, f->zeros};
     ASSERT_OK(kind->set_state(engine, &state));
     return engine;
