@@ -31,9 +31,10 @@ while [ $kills -lt "$KILLS" ]; do
     attempts=0
     while :; do
         attempts=$((attempts + 1))
-        [ $attempts -le 60 ] || fail "round $round does not come to an end"
+        [ $attempts -le 100 ] || fail "round $round does not come to an end"
         start $((1 + $(random 3))) run in -o broken $SAFE
-        sleep "$(random 3).$(random 10)"
+        # ever later, or a slow machine does not get beyond the start of the processes
+        sleep "$(random $((3 + attempts / 8))).$(random 10)"
         ranks=$(ranks_of "$PID")
         victim=$PID
         [ "$(random 2)" -eq 0 ] || victim=$(echo $ranks | cut -d' ' -f$((1 + $(random $(echo $ranks | wc -w)))))

@@ -118,6 +118,11 @@ expect_code 0
 for line in --gpus=4 --ntasks=8 "--array=1-10%3" --time=1:00:00 --exclude=n7 --constraint=a100; do expect_out "#SBATCH $line"; done
 expect_out "array.sbatch --parts 10 --mps in -o r"
 reject_out "afterany"
+# resources are the plan's own
+quadloom plan in --ranks 3 --json $FEW --set engine.threads=1
+memory=$("$PYTHON" -c "import json; print(json.load(open(\"$OUT\"))[\"rank_memory_mb\"] + 1)")
+run "$SCRIPTS/submit" --dry-run --ranks 3 --cpus 1 in -o r $FEW
+expect_out "#SBATCH --mem-per-cpu=${memory}M"
 run "$SCRIPTS/submit" --dry-run --gpus 3 --time 1:00:00 in -o r $FEW
 for line in --ntasks=3 --gpus-per-task=1 --cpus-per-task=4; do expect_out "#SBATCH $line"; done
 echo site_launcher=mpirun >>site.sh
