@@ -72,6 +72,9 @@ static ql_status start(ql_cpu *cpu, const ql_engine_setup *setup)
     name_stages(cpu);
     QL_DEBUG("engine cpu: %s, %d threads, %d of %d shards, %zu MB, activations %s", cpu->isa->name, cpu->members,
              cpu->reduce.count, cpu->reduce.shards, bytes >> 20, cpu->keep ? "kept" : "computed twice");
+    if (!cpu->keep && setup->engine->memory == QL_MEMORY_AUTO)
+        QL_INFO("engine cpu: %d faces in %zu MB: there is no room to keep activations, they are computed twice",
+                setup->tables->face_count, bytes >> 20);
     return QL_OK;
 }
 
