@@ -1,4 +1,4 @@
-# timeout: 200
+# timeout: 600
 # A plan before a run, and for what is left of one.
 . "$(dirname "$0")/harness.sh"
 . "$(dirname "$0")/runs.sh"

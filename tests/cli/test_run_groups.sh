@@ -30,9 +30,9 @@ kill -9 "$(ranks_of "$PID" | head -n 1)"
 finish
 [ "$CODE" -ne 0 ] || fail "the run survived a kill"
 start 3 run in/block.ply -o broken $LONG --set sweep.group=2
-wait_for "broken/.lock*" || true
+until grep -q "3 ranks with" "$WORK/.bg" || ! kill -0 "$PID" 2>/dev/null; do sleep 0.1; done
 sleep 1.5
-kill -USR1 "$PID"
+kill -USR1 "$PID" 2>/dev/null || true # it may have ended
 finish
 [ "$CODE" -eq 75 ] || [ "$CODE" -eq 0 ] || fail "exit code $CODE after SIGUSR1"
 on 2 run in/block.ply -o broken $LONG
