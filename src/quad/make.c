@@ -20,6 +20,7 @@
 #include "quad/remesh.h"
 #include "quad/round.h"
 #include "quad/separate.h"
+#include "quad/star.h"
 #include "quad/untangle.h"
 
 #include <stdio.h>
@@ -135,17 +136,10 @@ static bool right_topology(const job *j, const ql_quads *q)
     return good;
 }
 
-static double quality_of(const ql_quads *q, int32_t f)
-{
-    const int32_t *c = q->faces + 4 * (int64_t)f;
-    return ql_quad_scaled_jacobian(q->vertices + 3 * (int64_t)c[0], q->vertices + 3 * (int64_t)c[1],
-                                   q->vertices + 3 * (int64_t)c[2], q->vertices + 3 * (int64_t)c[3]);
-}
-
 static int32_t count_folded(const ql_quads *q)
 {
     int32_t folded = 0;
-    for (int32_t f = 0; f < q->face_count; ++f) folded += !(quality_of(q, f) > LEAST_CORNER);
+    for (int32_t f = 0; f < q->face_count; ++f) folded += !(ql_star_quad(q, f) > LEAST_CORNER);
     return folded;
 }
 
@@ -160,7 +154,7 @@ static ql_status release_bad(ql_quads *q, int rings, bool rim, int32_t *released
     ql_status status = QL_TAKE(near_bad, q->vertex_count + 1);
     if (status != QL_OK) goto end;
     for (int32_t i = 0; i < 4 * q->face_count; ++i)
-        if (!(quality_of(q, i / 4) > BAD_CORNER)) near_bad[q->faces[i]] = 1;
+        if (!(ql_star_quad(q, i / 4) > BAD_CORNER)) near_bad[q->faces[i]] = 1;
     for (int ring = 1; ring <= rings; ++ring)
         for (int32_t f = 0; f < q->face_count; ++f) {
             const int32_t *c = q->faces + 4 * (int64_t)f;
@@ -544,7 +538,7 @@ static ql_status penalty(const job *j, double *value)
     int32_t irregular;
     double least = INFINITY;
     QL_TRY(ql_quad_count_irregular(&j->quads, &irregular));
-    for (int32_t f = 0; f < j->quads.face_count; ++f) least = fmin(least, quality_of(&j->quads, f));
+    for (int32_t f = 0; f < j->quads.face_count; ++f) least = fmin(least, ql_star_quad(&j->quads, f));
     *value = irregular + j->released +
              (least < 0.05   ? 100
               : least < 0.2  ? 20
