@@ -17,6 +17,7 @@
 #include "quad/polish.h"
 #include "quad/prepare.h"
 #include "quad/quad.h"
+#include "quad/release.h"
 #include "quad/remesh.h"
 #include "quad/round.h"
 #include "quad/separate.h"
@@ -42,10 +43,6 @@ static const double SNAP = 0.7;
 /* A map that fails with so many ports without a partner, or conditions broken, will fail at other scales, too; with so many
  * integers rounding would take too long. */
 enum { HOPELESS = 30, MOST_BROKEN = 20, MOST_INTEGERS = 1500 };
-/* Quads with a smaller scaled Jacobian count as folded; vertices of quads below the second are let go where some are folded;
- * more folds than these are not worth mending. */
-static const double LEAST_CORNER = 1e-3, BAD_CORNER = 0.05;
-enum { MOST_FOLDED = 24 };
 /* Sweeps of the fit at the end. */
 enum { FIT_SWEEPS = 12 };
 /* When no map with all features works out (noise that looks like creases), only those sharper than this are pinned. */
@@ -87,25 +84,6 @@ static double lap(double *since)
     return spent;
 }
 
-/* The quads as triangles. Each is split from a point of its own, so that two quads round a vertex of valence 2 do not seem to
- * share a diagonal. */
-static ql_status triangulate(ql_surface *s, const ql_quads *q)
-{
-    int32_t *tri = NULL, corners = q->vertex_count, vertices = corners + q->face_count;
-    double *x = NULL;
-    ql_status status = QL_TAKE(tri, 12 * (int64_t)q->face_count + 1);
-    if (status == QL_OK) status = QL_TAKE(x, 3 * (int64_t)vertices + 1);
-    if (status == QL_OK) memcpy(x, q->vertices, 3 * (size_t)corners * sizeof *x);
-    for (int32_t i = 0; status == QL_OK && i < 4 * q->face_count; ++i) {
-        int32_t t[3] = {q->faces[i], q->faces[(i & ~3) + ((i + 1) & 3)], corners + i / 4};
-        memcpy(tri + 3 * (int64_t)i, t, sizeof t);
-    }
-    if (status == QL_OK) status = ql_surface_create(s, x, vertices, tri, 4 * q->face_count);
-    ql_free(tri);
-    ql_free(x);
-    return status;
-}
-
 /* Vertices where the boundary passes more than once: two loops that touch are one to who counts connected edges. */
 static int32_t count_pinched(const ql_surface *s)
 {
@@ -123,7 +101,7 @@ static bool right_topology(const job *j, const ql_quads *q)
 {
     int32_t loops = -1, euler = 0;
     ql_surface s;
-    bool good = q->face_count > 0 && triangulate(&s, q) == QL_OK;
+    bool good = q->face_count > 0 && ql_quads_triangulate(&s, q) == QL_OK;
     if (good) {
         euler = ql_surface_euler(&s);
         good =
@@ -136,58 +114,6 @@ static bool right_topology(const job *j, const ql_quads *q)
     return good;
 }
 
-static int32_t count_folded(const ql_quads *q)
-{
-    int32_t folded = 0;
-    for (int32_t f = 0; f < q->face_count; ++f) folded += !(ql_star_quad(q, f) > LEAST_CORNER);
-    return folded;
-}
-
-/* Frees the vertices of bad quads, and of `rings` rings of quads round them, from their sharp edges; rim: from the boundary,
- * too. Returns how many. */
-static ql_status release_bad(ql_quads *q, int rings, bool rim, int32_t *released)
-{
-    uint8_t *near_bad = NULL;
-    ql_surface s;
-    *released = 0;
-    QL_TRY(triangulate(&s, q));
-    ql_status status = QL_TAKE(near_bad, q->vertex_count + 1);
-    if (status != QL_OK) goto end;
-    for (int32_t i = 0; i < 4 * q->face_count; ++i)
-        if (!(ql_star_quad(q, i / 4) > BAD_CORNER)) near_bad[q->faces[i]] = 1;
-    for (int ring = 1; ring <= rings; ++ring)
-        for (int32_t f = 0; f < q->face_count; ++f) {
-            const int32_t *c = q->faces + 4 * (int64_t)f;
-            int reached = 0;
-            for (int k = 0; k < 4; ++k) reached |= near_bad[c[k]] > 0 && near_bad[c[k]] <= ring;
-            for (int k = 0; reached && k < 4; ++k)
-                if (near_bad[c[k]] == 0) near_bad[c[k]] = (uint8_t)(ring + 1);
-        }
-    for (int32_t v = 0; v < q->vertex_count; ++v) {
-        if (!near_bad[v] || q->pin[v] == QL_PIN_FREE || (!rim && ql_on_boundary(&s, v))) continue;
-        q->pin[v] = QL_PIN_FREE;
-        ++*released;
-    }
-end:
-    ql_surface_destroy(&s);
-    ql_free(near_bad);
-    return status;
-}
-
-/* Folds that sharp edges hold: there, and only there, the quads let go of them; at last of the boundary, too. */
-static bool let_go(job *j, ql_quads *q, int sweeps)
-{
-    int32_t folded = count_folded(q), released = 0;
-    for (int step = 0; step < 4 && folded > 0 && folded <= MOST_FOLDED; ++step) {
-        if (release_bad(q, step % 3, step == 3, &released) != QL_OK) break;
-        j->released += released;
-        if (ql_polish(q, j->surface, j->lines, j->chain, sweeps) != QL_OK) break;
-        QL_DEBUG("%d folded quads, %d vertices let go of sharp edges: %d folded", folded, released, count_folded(q));
-        folded = count_folded(q);
-    }
-    return folded == 0;
-}
-
 /* Takes over quads that verify: topology before the work of improving them, and after it. */
 static bool accept(job *j, ql_quads *q, int sweeps)
 {
@@ -197,7 +123,7 @@ static bool accept(job *j, ql_quads *q, int sweeps)
     good = good && ql_polish(q, j->surface, j->lines, j->chain, sweeps) == QL_OK;
     j->time->improve_s += lap(&since);
     j->released = 0;
-    good = good && let_go(j, q, sweeps);
+    good = good && ql_release_folds(q, j->surface, j->lines, j->chain, sweeps, &j->released);
     j->time->improve_s += lap(&since);
     good = good && right_topology(j, q);
     j->time->verify_s += lap(&since);
