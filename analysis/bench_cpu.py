@@ -23,6 +23,9 @@ def main(folder, out):
         for column in COLUMNS[3:]:
             values = [g[column] for g in group if column in g]
             row[column] = (min if column == "s_per_step_min" else statistics.median)(values) if values else ""
+        if "peak_gflops" in group[0]:
+            # Not the median of the runs' own fractions: a neighbour on the machine while a peak is measured would flatter them.
+            row["fraction_of_peak"] = row["gflops"] / statistics.median(g["peak_gflops"] for g in group)
         rows.append(row)
     with open(out + ".csv", "w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
