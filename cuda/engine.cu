@@ -28,6 +28,7 @@ extern "C" const ql_engine_class ql_engine_cuda = {
     gpu_engine::device,
     gpu_engine::prepare,
     gpu_engine::discard,
+    gpu_engine::at_once,
     true,
     false,
 };

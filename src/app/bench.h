@@ -4,6 +4,7 @@
 
 #include "base/status.h"
 #include "engine/cpu/isa.h"
+#include "engine/engine.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,6 +16,11 @@ double ql_bench_peak_gflops(ql_bench_peak *peak, double seconds);
 void ql_bench_peak_destroy(ql_bench_peak *peak); /* NULL-safe */
 
 double ql_bench_median(double *values, int64_t count); /* sorts */
+
+/* Seconds that `count` engines of this setup, each driven by a thread of its own, take for `steps` steps each, beside each
+ * other, after a few to warm up. */
+ql_status ql_bench_several(const ql_engine_class *kind, const ql_engine_setup *setup, int count, int64_t steps,
+                           double *seconds);
 
 /* `bench gemm`: the products of a step, one by one, on one thread. */
 ql_status ql_bench_gemm(double seconds, bool json);

@@ -21,7 +21,7 @@
 
 typedef struct bench_arguments {
     const char *mesh, *generator, *folder;
-    int64_t faces, steps, repeats;
+    int64_t faces, steps, repeats, at_once;
     double seconds;
     bool json;
 } bench_arguments;
@@ -42,6 +42,8 @@ typedef struct bench_job {
 } bench_job;
 
 enum { STAGES_MOST = 16 };
+
+static const char *const PRECISIONS[] = {"fp32", "bf16", "tf32", "3xtf32", "fp64"};
 
 typedef struct bench_times {
     double warm[STAGES_MOST]; /* seconds of each stage before the timed steps */
@@ -87,18 +89,22 @@ static ql_status build_tables(bench_job *job, const bench_arguments *arguments)
     return ql_loss_shares_build(&job->shares, &job->tables, train->averaging, 0, NULL);
 }
 
+static ql_engine_setup setup_of(const bench_job *job)
+{
+    return (ql_engine_setup){.tables = &job->tables,
+                             .shares = &job->shares,
+                             .train = &job->options.train,
+                             .engine = &job->options.engine,
+                             .key = ql_key_make(job->options.train.seed, job->mesh.hash),
+                             .group = job->world};
+}
+
 static ql_status job_open(bench_job *job, const bench_arguments *arguments)
 {
     const double since = ql_clock_s();
-    const ql_train_options *train = &job->options.train;
     QL_TRY(ql_comm_agree(job->world, ql_engine_find(job->options.engine.name, &job->kind)));
     QL_TRY(ql_comm_agree(job->world, build_tables(job, arguments)));
-    const ql_engine_setup setup = {.tables = &job->tables,
-                                   .shares = &job->shares,
-                                   .train = train,
-                                   .engine = &job->options.engine,
-                                   .key = ql_key_make(train->seed, job->mesh.hash),
-                                   .group = job->world};
+    const ql_engine_setup setup = setup_of(job);
     QL_TRY(ql_comm_agree(job->world, job->kind->memory(&setup, &job->memory)));
     QL_TRY(ql_engine_create(&job->engine, job->kind, &setup));
     QL_TRY(ql_comm_agree(job->world, set_initial(job, setup.key)));
@@ -182,7 +188,6 @@ static void stages_json(const bench_job *job, const bench_times *times, ql_json 
 
 static ql_status report_json(const bench_job *job, const bench_times *times, int64_t steps)
 {
-    const char *const precisions[] = {"fp32", "bf16", "tf32", "3xtf32", "fp64"};
     char hash[20];
     ql_json json = {0};
     (void)snprintf(hash, sizeof hash, "%016llx", (unsigned long long)times->checksum);
@@ -191,7 +196,7 @@ static ql_status report_json(const bench_job *job, const bench_times *times, int
     ql_json_int(&json, "off_points", job->options.train.off_points);
     ql_json_string(&json, "backend", job->kind->name);
     if (on_cores(job)) ql_json_string(&json, "kernels", ql_cpu_isa_find()->name);
-    ql_json_string(&json, "precision", precisions[job->options.engine.precision]);
+    ql_json_string(&json, "precision", PRECISIONS[job->options.engine.precision]);
     ql_json_int(&json, "threads", thread_count(job));
     ql_json_int(&json, "ranks", job->world->size);
     ql_json_int(&json, "steps", steps);
@@ -242,6 +247,41 @@ static void report_text(const bench_job *job, const bench_times *times, int64_t 
     for (int s = 0; s < count; ++s) (void)printf("    %-20s %8.2f ms per step\n", names[s], per_step[s] * 1e3);
 }
 
+/* --at-once: engines beside each other; what counts is what they do together. */
+static ql_status measure_several(bench_job *job, const bench_arguments *arguments)
+{
+    double seconds;
+    ql_json json = {0};
+    QL_TRY(ql_engine_find(job->options.engine.name, &job->kind));
+    QL_TRY(build_tables(job, arguments));
+    ql_engine_setup setup = setup_of(job);
+    setup.group = NULL;
+    QL_TRY(ql_bench_several(job->kind, &setup, (int)arguments->at_once, arguments->steps, &seconds));
+    const double per_step = seconds / (double)arguments->steps;
+    const double gflop = ql_engine_flop_formula(job->tables.face_count, job->options.train.off_points) * 1e-9;
+    const double gflops = (double)arguments->at_once * gflop / per_step;
+    if (!arguments->json) {
+        (void)printf("%s, %d faces, %d at once: %.3f ms for a step of each, %.1f GFLOP/s together\n", job->kind->name,
+                     (int)job->tables.face_count, (int)arguments->at_once, per_step * 1e3, gflops);
+        return QL_OK;
+    }
+    ql_json_object(&json, NULL);
+    ql_json_int(&json, "at_once", arguments->at_once);
+    ql_json_int(&json, "faces", job->tables.face_count);
+    ql_json_int(&json, "off_points", job->options.train.off_points);
+    ql_json_string(&json, "backend", job->kind->name);
+    ql_json_string(&json, "precision", PRECISIONS[job->options.engine.precision]);
+    ql_json_int(&json, "steps", arguments->steps);
+    ql_json_real(&json, "s_per_step", per_step);
+    ql_json_real(&json, "gflop_per_step", gflop);
+    ql_json_real(&json, "gflops", gflops);
+    ql_json_close_object(&json);
+    ql_status status = ql_json_end(&json);
+    if (status == QL_OK) (void)printf("%s\n", json.text);
+    ql_json_destroy(&json);
+    return status;
+}
+
 /* On all ranks: rank 0 speaks. */
 static ql_status measure_train(bench_job *job, const bench_arguments *arguments, const ql_config_arguments *config)
 {
@@ -251,6 +291,7 @@ static ql_status measure_train(bench_job *job, const bench_arguments *arguments,
     QL_TRY(ql_comm_agree(job->world, status));
     QL_TRY(ql_cores_share(job->world, (int)job->options.engine.threads, &threads));
     job->options.engine.threads = threads;
+    if (arguments->at_once > 0) return measure_several(job, arguments);
     QL_TRY(job_open(job, arguments));
     if (on_cores(job)) status = ql_bench_peak_create(&job->peak, thread_count(job));
     if (status == QL_OK) status = QL_TAKE(times.step, arguments->steps);
@@ -291,6 +332,10 @@ static ql_status run(const char *what, const bench_arguments *arguments, const q
     if (strcmp(what, "train") != 0)
         return QL_FAIL(USAGE, "no benchmark \"%s\"; there is train, gemm, allreduce, io", what);
     if (arguments->steps < 1) return QL_FAIL(USAGE, "--steps 0: there must be a step to measure");
+    if (arguments->at_once < 0 || arguments->at_once > 64)
+        return QL_FAIL(USAGE, "--at-once %lld: at most 64 engines", (long long)arguments->at_once);
+    if (arguments->at_once > 0 && ql_launcher_mpi.launched())
+        return QL_FAIL(USAGE, "--at-once is for one process; start the program without mpirun or srun");
     return bench_train(arguments, config);
 }
 
@@ -304,6 +349,8 @@ int ql_cmd_bench(int argc, char **argv)
         {"generator", 0, QL_ARGUMENT_TEXT, &what.generator, "NAME", "train: which one (default torus)"},
         {"faces", 0, QL_ARGUMENT_COUNT, &what.faces, "N", "train, io: with about so many faces (default 2000)"},
         {"steps", 0, QL_ARGUMENT_COUNT, &what.steps, "N", "train: timed steps (default 20)"},
+        {"at-once", 0, QL_ARGUMENT_COUNT, &what.at_once, "N",
+         "train: so many engines at the same time in this process, what they do together"},
         {"seconds", 0, QL_ARGUMENT_SECONDS, &what.seconds, "T", "gemm: time for each shape (default 0.2)"},
         {"output", 'o', QL_ARGUMENT_TEXT, &what.folder, "DIR",
          "io: the folder whose file system is measured (default .)"},

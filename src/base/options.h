@@ -73,11 +73,12 @@ typedef struct ql_quads_options {
 } ql_quads_options;
 
 typedef struct ql_sweep_options {
-    char group[QL_OPTION_TEXT]; /* ranks per mesh: auto or a number */
-    int64_t max_failures;       /* stop the sweep after so many; 0 = never */
-    int64_t max_attempts;       /* quarantine a mesh whose training killed the process so many times */
-    double time_limit_s;        /* 0 = none */
-    int64_t prefetch;           /* meshes prepared ahead per rank */
+    char group[QL_OPTION_TEXT];   /* ranks per mesh: auto or a number */
+    int64_t max_failures;         /* stop the sweep after so many; 0 = never */
+    int64_t max_attempts;         /* quarantine a mesh whose training killed the process so many times */
+    double time_limit_s;          /* 0 = none */
+    int64_t prefetch;             /* meshes prepared ahead per rank */
+    char at_once[QL_OPTION_TEXT]; /* meshes in training at the same time per rank: auto or a number */
 } ql_sweep_options;
 
 typedef struct ql_store_options {

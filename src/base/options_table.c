@@ -98,6 +98,10 @@ static const ql_option table[] = {
     PLAIN(SECONDS, sweep.time_limit_s, "s", 0, 1e9, "0",
           "Checkpoint and stop in time to be done by then (HH:MM:SS is read too); 0: none"),
     PLAIN(INT, sweep.prefetch, "meshes", 0, 1000, "1", "Meshes that a rank reads and prepares ahead"),
+    ROW(WORD_OR_INT, sweep.at_once, "meshes", 1, 16, "auto", "auto", NULL, NULL,
+        "Small meshes that a rank trains at the same time: a number, or auto (with engine cuda as many as pay, "
+        "measured "
+        "while they train; else one)"),
 
     SWITCH(store.parameters, "true",
            "Keep both networks in the result (17.5 MB each); false: field, quads and history alone, for sweeps of "

@@ -89,6 +89,10 @@ typedef struct ql_engine_class {
     ql_status (*prepare)(ql_engine_upload **upload, const ql_engine_setup *setup);
     void (*discard)(ql_engine_upload *upload);
 
+    /* Optional, for devices that a small mesh does not fill: how many meshes of this size could pay, each trained by a
+     * thread of its own at the same time; 1: it fills the device alone. NULL: 1. */
+    int (*at_once)(int64_t faces, int64_t off_points);
+
     /* Whether several ranks can share a mesh; and whether also with train.deterministic, where every number of ranks must give
      * the same bytes. ql_engine_shares tells, ql_engine_create refuses the rest. */
     bool groups, groups_exact;

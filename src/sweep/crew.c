@@ -301,7 +301,7 @@ static picture look(const ql_crew *crew)
         if (own > 0 && state->work_left / own > longest) longest = state->work_left / own;
         if (state->quads[0] != '\0') p.quads = state->quads;
         if (state->mesh[0] == '\0') continue;
-        p.active++;
+        p.active += state->active;
         p.steps_per_s += state->steps_per_s;
         p.one = state;
     }

@@ -34,9 +34,10 @@ typedef struct ql_crew_state {
     int64_t finished, failed;    /* meshes in this run, by this rank */
     double work_left, work_done; /* of what it was granted; floating-point operations, by the method's count */
     double seconds;              /* since its work began */
-    double steps_per_s;          /* of the active mesh */
-    int64_t step, steps;         /* of the active mesh */
-    char mesh[64];               /* active, "" = none */
+    double steps_per_s;          /* of all meshes in training */
+    int64_t step, steps;         /* of the mesh named below */
+    int64_t active;              /* meshes in training */
+    char mesh[64];               /* one of them, "" = none */
     char quads[64];              /* whose quads are being made meanwhile, "" = none */
 } ql_crew_state;
 

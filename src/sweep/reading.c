@@ -83,7 +83,8 @@ static bool has_enough(ql_worker *worker)
     (void)pthread_mutex_lock(&worker->mutex);
     const ql_crew_state *state = &worker->state;
     bool enough = false;
-    if (worker->granted > worker->end.finished + worker->end.failed) {
+    const bool hungry = atomic_load(&worker->hungry); /* a lane with nothing to do, whatever the others have in hand */
+    if (!hungry && worker->granted > worker->end.finished + worker->end.failed) {
         double pace = state->work_done > 0 ? state->work_done / (ql_clock_s() - worker->started_s) : 0;
         double left_s = pace > 0 ? state->work_left / pace : LEAD_S + 1;
         enough = left_s > LEAD_S + 2 * worker->read_seconds;

@@ -108,7 +108,7 @@ static ql_status train(ql_worker *worker, ql_comm *group, const headline *h, ql_
     ql_status status = group->rank == 0 ? QL_OK : take_room(h, task, snapshot);
     status = ql_comm_agree(group, status);
     if (status == QL_OK) status = send_mesh(group, h, task, snapshot);
-    return status != QL_OK ? status : ql_worker_train_with(worker, task, snapshot, group, formed_s);
+    return status != QL_OK ? status : ql_worker_train_with(&worker->lane[0], task, snapshot, group, formed_s);
 }
 
 static void note_group(ql_worker *worker, const ql_comm *group, const ql_task *task, double formed_s)
@@ -130,7 +130,7 @@ static ql_status lead(ql_worker *worker, verdict what, ql_status status, ql_task
 {
     if (what == STOP) return QL_STATUS_STOPPED;
     if (what == BREAK) return status;
-    return what == TRAIN ? ql_worker_end_training(worker, task, status) : QL_OK;
+    return what == TRAIN ? ql_worker_end_training(&worker->lane[0], task, status) : QL_OK;
 }
 
 static ql_status share(ql_worker *worker, ql_comm *group, ql_task *task, double formed_s)
@@ -145,7 +145,7 @@ static ql_status share(ql_worker *worker, ql_comm *group, ql_task *task, double 
         h = describe(what, task, &snapshot);
     }
     const ql_status sent = ql_comm_broadcast(group, &h, sizeof h, 0);
-    worker->io_s += ql_clock_s() - began;
+    ql_worker_add_io(worker, ql_clock_s() - began);
     if (sent != QL_OK) return sent;
     if (h.verdict == TRAIN) status = train(worker, group, &h, task, &snapshot, formed_s);
     ql_snapshot_destroy(&snapshot);
@@ -165,12 +165,12 @@ ql_status ql_worker_share(ql_worker *worker, const ql_crew_grant *grant, double 
 {
     ql_comm *group;
     *task = NULL;
-    worker->going = false;
+    worker->lane[0].going = false;
     QL_TRY(worker->setup->comm->kind->group(worker->setup->comm, grant->members, grant->size, grant->number, &group));
     ql_crew_formed(worker->setup->crew);
     const double formed_s = ql_clock_s() - asked_s, began = ql_clock_s();
     ql_status status = ql_comm_agree(group, make_task(worker, group, grant->position, task));
-    worker->io_s += ql_clock_s() - began;
+    ql_worker_add_io(worker, ql_clock_s() - began);
     if (status == QL_OK) status = share(worker, group, *task, formed_s);
     if (group->rank != 0 || status != QL_OK) {
         ql_task_destroy(*task);

@@ -10,7 +10,9 @@
 
 #include <math.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* A checkpoint that was never timed; and what the end of a run takes. */
 static const double CHECKPOINT_GUESS_S = 2, FAREWELL_S = 2, SAMPLE_MAX_S = 10;
@@ -43,89 +45,136 @@ void ql_worker_event(ql_worker *worker, ql_event *event, const ql_task *task)
 
 /* Time that stopping takes from now on: the step that is about to begin (in a group the wish travels with one more), a
  * checkpoint, the end. */
-static double farewell(const ql_worker *worker)
+static double farewell(const ql_lane *lane)
 {
-    return 2.5 * worker->step_s + 1.5 * (worker->write_s > 0 ? worker->write_s : CHECKPOINT_GUESS_S) + FAREWELL_S;
+    const double write_s = lane->write_s > 0 ? lane->write_s : CHECKPOINT_GUESS_S;
+    const int writers = atomic_load(&lane->worker->lanes_active);
+    return 2.5 * lane->step_s + 1.5 * (writers > 1 ? writers : 1) * write_s + FAREWELL_S;
 }
 
-static bool is_late(ql_worker *worker)
+static bool is_late(const ql_lane *lane)
 {
-    double deadline = worker->setup->deadline_s;
-    if (deadline <= 0 || ql_clock_s() + farewell(worker) < deadline) return false;
-    ql_crew_stop(worker->setup->crew, "time limit");
+    double deadline = lane->worker->setup->deadline_s;
+    if (deadline <= 0 || ql_clock_s() + farewell(lane) < deadline) return false;
+    ql_crew_stop(lane->worker->setup->crew, "time limit");
     return true;
 }
 
 static bool should_stop(void *context)
 {
-    ql_worker *worker = context;
-    return ql_crew_should_stop(worker->setup->crew) || is_late(worker);
+    const ql_lane *lane = context;
+    return ql_crew_should_stop(lane->worker->setup->crew) || is_late(lane);
 }
 
 static bool should_checkpoint(void *context)
 {
-    ql_worker *worker = context;
-    double every = worker->current->options.train.checkpoint_every_s;
-    return every > 0 && ql_clock_s() - worker->last_checkpoint_s >= every;
+    const ql_lane *lane = context;
+    double every = lane->current->options.train.checkpoint_every_s;
+    return every > 0 && ql_clock_s() - lane->last_checkpoint_s >= every;
+}
+
+void ql_worker_add_io(ql_worker *worker, double seconds)
+{
+    (void)pthread_mutex_lock(&worker->mutex);
+    if (worker->lanes_active <= 1) worker->io_s += seconds;
+    if (worker->lanes_active == 1) worker->busy_other_s += seconds;
+    (void)pthread_mutex_unlock(&worker->mutex);
 }
 
 /* One that is only for safety may fail (the next one may succeed); the one before stopping may not. */
 static ql_status write_checkpoint(void *context, const ql_snapshot *snapshot)
 {
-    ql_worker *worker = context;
-    ql_task *task = worker->current;
+    ql_lane *lane = context;
+    ql_worker *worker = lane->worker;
+    ql_task *task = lane->current;
     char path[QL_PATH_SIZE];
     double began = ql_clock_s();
     QL_TRY(ql_rundir_path(path, worker->setup->run_directory, QL_RUN_CHECKPOINT, task->work->id));
     ql_status status = ql_checkpoint_write(path, snapshot, &task->options, NULL);
-    worker->last_checkpoint_s = ql_clock_s();
-    worker->write_s = worker->last_checkpoint_s - began;
-    worker->io_s += worker->write_s;
+    lane->last_checkpoint_s = ql_clock_s();
+    lane->write_s = lane->last_checkpoint_s - began;
+    ql_worker_add_io(worker, lane->write_s);
     if (status != QL_OK) {
-        if (should_stop(worker)) return status;
+        if (should_stop(lane)) return status;
         QL_WARNING("%s: checkpoint after step %lld not written: %s", task->work->id, (long long)snapshot->step,
                    ql_error_text());
         return QL_OK;
     }
-    ql_event event = {.type = QL_EVENT_checkpoint, .step = snapshot->step, .seconds = worker->write_s};
+    ql_event event = {.type = QL_EVENT_checkpoint, .step = snapshot->step, .seconds = lane->write_s};
     ql_worker_event(worker, &event, task);
     return QL_OK;
 }
 
-static void sample(ql_worker *worker, const ql_train_progress *progress, double now)
+static void sample(ql_lane *lane, const ql_train_progress *progress, double now)
 {
-    if (now - worker->last_sample_s < fmin(worker->setup->options->log.interval_s, SAMPLE_MAX_S)) return;
-    worker->last_sample_s = now;
+    if (now - lane->last_sample_s < fmin(lane->worker->setup->options->log.interval_s, SAMPLE_MAX_S)) return;
+    lane->last_sample_s = now;
     ql_event event = {.type = QL_EVENT_sample,
                       .step = progress->step,
                       .steps = progress->steps,
                       .seconds = progress->seconds,
                       .seconds_per_step = progress->seconds_per_step,
                       .loss = progress->terms[QL_LOSS_TOTAL]};
-    ql_worker_event(worker, &event, worker->current);
+    ql_worker_event(lane->worker, &event, lane->current);
+}
+
+/* What the line of progress shows: one mesh by name, the speed of all. With the mutex held. */
+static void tell_lanes(ql_worker *worker)
+{
+    const ql_lane *one = NULL;
+    worker->state.steps_per_s = 0;
+    worker->state.active = 0;
+    for (int k = worker->lanes - 1; k >= 0; --k) {
+        if (worker->lane[k].shown == NULL) continue;
+        one = &worker->lane[k];
+        worker->state.active++;
+        worker->state.steps_per_s += one->steps_per_s;
+    }
+    const char *name = one != NULL ? one->shown->mesh.name : "";
+    (void)snprintf(worker->state.mesh, sizeof worker->state.mesh, "%.*s", (int)sizeof worker->state.mesh - 1, name);
+    worker->state.step = one != NULL ? one->step : 0;
+    worker->state.steps = one != NULL ? one->steps : 0;
+    ql_worker_tell(worker);
+}
+
+/* With the mutex held: more is known of how many meshes at once pay. */
+static void note_number(ql_worker *worker, const ql_lane *lane)
+{
+    const int size_class = worker->several.lane[lane->number].size_class;
+    (void)pthread_cond_broadcast(&worker->changed);
+    if (!worker->several.sizes[size_class].settled) return;
+    char rates[160] = "";
+    int used = 0;
+    for (int level = 0; level < QL_SEVERAL_CLASSES && worker->several.sizes[size_class].rate[level] > 0; ++level)
+        used += snprintf(rates + used, sizeof rates - (size_t)used, "%s%d: %.0f", level > 0 ? ", " : "", 1 << level,
+                         worker->several.sizes[size_class].rate[level] * 1e-9);
+    QL_INFO("meshes of about %d faces: %d at the same time on this device (GFLOP/s with %s)",
+            (int)lane->current->mesh.face_count, ql_several_number(&worker->several, size_class), rates);
 }
 
 static void note_progress(void *context, const ql_train_progress *progress)
 {
-    ql_worker *worker = context;
-    const ql_task *task = worker->current;
+    ql_lane *lane = context;
+    ql_worker *worker = lane->worker;
+    const ql_task *task = lane->current;
     double per_step = ql_engine_flop_formula(task->mesh.face_count, task->options.train.off_points);
-    if (!worker->going) {
-        worker->going = true;
+    if (!lane->going) {
+        lane->going = true;
         if (ql_attempt_going(&task->attempt, worker->setup->run_directory) != QL_OK)
             ql_worker_break(worker, QL_STATUS_IO);
     }
-    worker->step_s = progress->seconds_per_step;
-    worker->current->step = progress->step;
+    lane->step_s = progress->seconds_per_step;
+    lane->current->step = progress->step;
     (void)pthread_mutex_lock(&worker->mutex);
-    worker->state.step = progress->step;
-    worker->state.steps = progress->steps;
-    worker->state.steps_per_s = progress->seconds_per_step > 0 ? 1 / progress->seconds_per_step : 0;
+    lane->step = progress->step;
+    lane->steps = progress->steps;
+    lane->steps_per_s = progress->seconds_per_step > 0 ? 1 / progress->seconds_per_step : 0;
     worker->state.work_done += per_step;
     worker->state.work_left -= per_step;
-    ql_worker_tell(worker);
+    tell_lanes(worker);
+    if (ql_several_step(&worker->several, lane->number, per_step, ql_clock_s())) note_number(worker, lane);
     (void)pthread_mutex_unlock(&worker->mutex);
-    sample(worker, progress, ql_clock_s());
+    sample(lane, progress, ql_clock_s());
 }
 
 /* ---- one mesh ---- */
@@ -155,8 +204,10 @@ ql_status ql_worker_find_snapshot(ql_worker *worker, const ql_task *task, ql_sna
     return QL_OK;
 }
 
-static void note_start(ql_worker *worker, const ql_task *task, int64_t step, const ql_comm *group, double formed_s)
+static void note_start(ql_lane *lane, int64_t step, const ql_comm *group, double formed_s)
 {
+    ql_worker *worker = lane->worker;
+    const ql_task *task = lane->current;
     ql_event event = {.type = QL_EVENT_mesh_start,
                       .faces = task->mesh.face_count,
                       .steps = task->options.train.steps,
@@ -166,52 +217,78 @@ static void note_start(ql_worker *worker, const ql_task *task, int64_t step, con
                       .seconds = formed_s};
     (void)snprintf(event.text, sizeof event.text, "%.*s", (int)sizeof event.text - 1, task->item->path);
     ql_worker_event(worker, &event, task);
-    worker->last_sample_s = worker->last_checkpoint_s = ql_clock_s();
+    lane->last_sample_s = lane->last_checkpoint_s = ql_clock_s();
     (void)pthread_mutex_lock(&worker->mutex);
-    (void)snprintf(worker->state.mesh, sizeof worker->state.mesh, "%.*s", (int)sizeof worker->state.mesh - 1,
-                   task->mesh.name);
-    worker->state.step = step;
-    worker->state.steps = task->options.train.steps;
-    worker->state.steps_per_s = 0;
-    ql_worker_tell(worker);
+    lane->shown = task;
+    lane->step = step;
+    lane->steps = task->options.train.steps;
+    lane->steps_per_s = 0;
+    tell_lanes(worker);
     (void)pthread_mutex_unlock(&worker->mutex);
 }
 
-static void note_stop(ql_worker *worker)
+static void note_stop(ql_lane *lane)
+{
+    (void)pthread_mutex_lock(&lane->worker->mutex);
+    lane->shown = NULL;
+    tell_lanes(lane->worker);
+    (void)pthread_mutex_unlock(&lane->worker->mutex);
+}
+
+/* Time counts once, however many meshes train in it. */
+static void note_busy(ql_worker *worker)
 {
     (void)pthread_mutex_lock(&worker->mutex);
-    worker->state.mesh[0] = '\0';
-    worker->state.steps_per_s = 0;
-    ql_worker_tell(worker);
+    if (worker->lanes_active++ == 0) {
+        worker->busy_since_s = ql_clock_s();
+        worker->busy_other_s = 0;
+    }
     (void)pthread_mutex_unlock(&worker->mutex);
+}
+
+static void note_idle(ql_worker *worker, double comm_s)
+{
+    (void)pthread_mutex_lock(&worker->mutex);
+    worker->comm_s += comm_s;
+    worker->busy_other_s += comm_s;
+    if (--worker->lanes_active == 0) worker->train_s += ql_clock_s() - worker->busy_since_s - worker->busy_other_s;
+    (void)pthread_mutex_unlock(&worker->mutex);
+}
+
+/* Where a crash leaves its mark: beside others only that of our own thread. */
+static void set_mark(const ql_lane *lane, const char *mark)
+{
+    if (lane->worker->lanes > 1)
+        ql_signals_set_thread_mark(mark);
+    else
+        ql_signals_set_mark(mark);
 }
 
 /* Ranks of a group but the first: how fast it goes, for the time limit. */
 static void note_pace(void *context, const ql_train_progress *progress)
 {
-    ((ql_worker *)context)->step_s = progress->seconds_per_step;
+    ((ql_lane *)context)->step_s = progress->seconds_per_step;
 }
 
-ql_status ql_worker_train_with(ql_worker *worker, ql_task *task, const ql_snapshot *snapshot, ql_comm *group,
+ql_status ql_worker_train_with(ql_lane *lane, ql_task *task, const ql_snapshot *snapshot, ql_comm *group,
                                double formed_s)
 {
+    ql_worker *worker = lane->worker;
     const bool first = group == NULL || group->rank == 0;
-    const ql_train_callbacks callbacks = {worker, should_stop, first ? should_checkpoint : NULL,
+    const ql_train_callbacks callbacks = {lane, should_stop, first ? should_checkpoint : NULL,
                                           first ? write_checkpoint : NULL, first ? note_progress : note_pace};
     const ql_train_job job = {&task->mesh, &task->options, worker->setup->engine, group, &task->ready};
     task->ranks = group != NULL ? group->size : 1;
-    const double comm_before = group != NULL ? group->seconds : 0, io_before = worker->io_s;
-    worker->current = task;
-    worker->going = false;
-    if (first) note_start(worker, task, snapshot->step > 0 ? snapshot->step : 0, group, formed_s);
-    ql_signals_set_mark(task->attempt.mark);
-    double began = ql_clock_s();
+    const double comm_before = group != NULL ? group->seconds : 0;
+    lane->current = task;
+    lane->going = false;
+    if (first) note_start(lane, snapshot->step > 0 ? snapshot->step : 0, group, formed_s);
+    set_mark(lane, task->attempt.mark);
+    note_busy(worker);
     ql_status status = ql_train_mesh(&task->result, &job, snapshot->step >= 0 ? snapshot : NULL, &callbacks);
-    ql_signals_set_mark(NULL);
-    const double comm_s = group != NULL ? group->seconds - comm_before : 0;
-    worker->comm_s += comm_s;
-    worker->train_s += ql_clock_s() - began - comm_s - (worker->io_s - io_before);
-    if (first) note_stop(worker);
+    note_idle(worker, group != NULL ? group->seconds - comm_before : 0);
+    set_mark(lane, NULL);
+    if (first) note_stop(lane);
     return status;
 }
 
@@ -221,39 +298,43 @@ ql_status ql_worker_begin_attempt(ql_worker *worker, ql_task *task, const ql_sna
                             snapshot->step > 0 ? snapshot->step : 0, worker->setup->options->sweep.max_attempts);
 }
 
-ql_status ql_worker_end_training(ql_worker *worker, ql_task *task, ql_status status)
+ql_status ql_worker_end_training(ql_lane *lane, ql_task *task, ql_status status)
 {
     if (status == QL_STATUS_STOPPED)
-        return ql_attempt_over(&task->attempt, worker->setup->run_directory) == QL_OK ? status : QL_STATUS_IO;
+        return ql_attempt_over(&task->attempt, lane->worker->setup->run_directory) == QL_OK ? status : QL_STATUS_IO;
     if (status == QL_STATUS_IO) return status;
     if (status == QL_STATUS_ENVIRONMENT) return status; /* a device that is lost would fail all meshes to come */
-    if (status != QL_OK && task->stage == NULL) ql_task_fail(task, status, worker->going ? "train" : "prepare");
+    if (status != QL_OK && task->stage == NULL) ql_task_fail(task, status, lane->going ? "train" : "prepare");
     return QL_OK;
 }
 
-ql_status ql_worker_train(ql_worker *worker, ql_task *task)
+ql_status ql_worker_train(ql_lane *lane, ql_task *task)
 {
+    ql_worker *worker = lane->worker;
     ql_snapshot snapshot = {.step = -1};
-    worker->going = false;
+    int64_t *threads = &task->options.engine.threads;
+    if (worker->lanes > 1 && worker->setup->engine->at_once == NULL)
+        *threads = *threads > worker->lanes ? *threads / worker->lanes : 1;
+    lane->going = false;
     if (ql_worker_find_trained(worker, task)) return QL_OK;
     ql_status status = ql_worker_find_snapshot(worker, task, &snapshot);
     if (status == QL_OK) status = ql_worker_begin_attempt(worker, task, &snapshot);
     if (status == QL_STATUS_MESH)
         ql_task_fail(task, status, "process");
     else if (status == QL_OK)
-        status = ql_worker_train_with(worker, task, &snapshot, NULL, 0);
+        status = ql_worker_train_with(lane, task, &snapshot, NULL, 0);
     ql_snapshot_destroy(&snapshot);
-    return ql_worker_end_training(worker, task, status);
+    return ql_worker_end_training(lane, task, status);
 }
 
 /* ---- the threads ---- */
 
-static bool may_begin(ql_worker *worker)
+static bool may_begin(ql_lane *lane)
 {
-    (void)pthread_mutex_lock(&worker->mutex);
-    bool sound = worker->end.status == QL_OK;
-    (void)pthread_mutex_unlock(&worker->mutex);
-    return sound && !should_stop(worker);
+    (void)pthread_mutex_lock(&lane->worker->mutex);
+    bool sound = lane->worker->end.status == QL_OK;
+    (void)pthread_mutex_unlock(&lane->worker->mutex);
+    return sound && !should_stop(lane);
 }
 
 static void *run_reader(void *context)
@@ -272,16 +353,15 @@ static void *run_finisher(void *context)
     return NULL;
 }
 
-static bool start_thread(pthread_t *thread, void *(*run)(void *), ql_worker *worker)
+static bool start_thread(pthread_t *thread, void *(*run)(void *), void *context)
 {
     sigset_t all, old;
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_BLOCK, &all, &old);
-    int code = pthread_create(thread, NULL, run, worker);
+    int code = pthread_create(thread, NULL, run, context);
     (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (code == 0) return true;
     (void)QL_FAIL(ENVIRONMENT, "cannot start a thread: %s", strerror(code));
-    ql_worker_break(worker, QL_STATUS_ENVIRONMENT);
     return false;
 }
 
@@ -310,34 +390,112 @@ static bool hand_over(ql_worker *worker, ql_task *task, ql_status status)
     return false;
 }
 
-static ql_status train_if_sound(ql_worker *worker, ql_task *task)
+static ql_status train_if_sound(ql_lane *lane, ql_task *task)
 {
     if (task->stage != NULL) return QL_OK;
-    return may_begin(worker) ? ql_worker_train(worker, task) : QL_STATUS_STOPPED;
+    return may_begin(lane) ? ql_worker_train(lane, task) : QL_STATUS_STOPPED;
 }
 
-static void train_all(ql_worker *worker, bool ahead)
+/* ---- several meshes at once ---- */
+
+/* Threads that may train at the same time. Where nobody but us takes the messenger's turn there is one. */
+static int lanes_wanted(const ql_worker *worker)
 {
-    while (may_begin(worker)) {
-        ql_task *task = next_task(worker, ahead);
-        if (task == NULL || !hand_over(worker, task, train_if_sound(worker, task))) return;
+    if (!ql_crew_has_messenger(worker->setup->crew)) return 1;
+    if (worker->several.fixed > 0) return worker->several.fixed;
+    return worker->setup->engine->at_once != NULL ? QL_SEVERAL_MOST : 1;
+}
+
+static int class_of(const ql_lane *lane, const ql_task *task)
+{
+    const ql_engine_class *engine = lane->worker->setup->engine;
+    if (engine->at_once == NULL || task->stage != NULL) return 0;
+    return ql_several_class(engine->at_once(task->mesh.face_count, task->options.train.off_points));
+}
+
+/* Until there is room for the mesh beside those that train, or the run stops. */
+static void wait_for_room(ql_lane *lane, const ql_task *task)
+{
+    ql_worker *worker = lane->worker;
+    const int size_class = class_of(lane, task);
+    (void)pthread_mutex_lock(&worker->mutex);
+    while (!ql_several_admits(&worker->several, size_class) && !ql_crew_should_stop(worker->setup->crew)) {
+        struct timespec until;
+        (void)clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += 50 * 1000 * 1000;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        (void)pthread_cond_timedwait(&worker->changed, &worker->mutex, &until);
+    }
+    ql_several_begin(&worker->several, lane->number, size_class);
+    (void)pthread_mutex_unlock(&worker->mutex);
+}
+
+static void make_room(ql_lane *lane)
+{
+    (void)pthread_mutex_lock(&lane->worker->mutex);
+    ql_several_end(&lane->worker->several, lane->number);
+    (void)pthread_cond_broadcast(&lane->worker->changed);
+    (void)pthread_mutex_unlock(&lane->worker->mutex);
+}
+
+/* One lane at a time waits for a mesh and for room, so that no more is taken on than will soon be trained. */
+static ql_task *come_in(ql_lane *lane)
+{
+    ql_worker *worker = lane->worker;
+    (void)pthread_mutex_lock(&worker->door);
+    atomic_store(&worker->hungry, true);
+    ql_task *task = may_begin(lane) ? next_task(worker, worker->reads_ahead) : NULL;
+    atomic_store(&worker->hungry, false);
+    if (task != NULL) wait_for_room(lane, task);
+    (void)pthread_mutex_unlock(&worker->door);
+    return task;
+}
+
+static void train_all(ql_lane *lane)
+{
+    for (bool on = true; on;) {
+        ql_task *task = come_in(lane);
+        if (task == NULL) return;
+        const ql_status status = train_if_sound(lane, task);
+        make_room(lane);
+        on = hand_over(lane->worker, task, status);
     }
 }
+
+static void *run_lane(void *context)
+{
+    train_all(context);
+    return NULL;
+}
+
+static void train_on_lanes(ql_worker *worker)
+{
+    int started = 1;
+    worker->lanes = lanes_wanted(worker);
+    while (started < worker->lanes && start_thread(&worker->lane[started].thread, run_lane, &worker->lane[started]))
+        ++started;
+    if (started < worker->lanes) ql_error_clear(); /* the threads that there are will do */
+    train_all(&worker->lane[0]);
+    for (int k = 1; k < started; ++k) (void)pthread_join(worker->lane[k].thread, NULL);
+}
+
+/* ---- meshes that ranks share ---- */
 
 static ql_status do_grant(ql_worker *worker, const ql_crew_grant *grant, double asked_s, ql_task **task)
 {
     if (grant->size > 1) return ql_worker_share(worker, grant, asked_s, task);
     const double began = ql_clock_s();
     QL_TRY(ql_worker_read_granted(worker, grant->position, task));
-    worker->io_s += ql_clock_s() - began;
-    return train_if_sound(worker, *task);
+    ql_worker_add_io(worker, ql_clock_s() - began);
+    return train_if_sound(&worker->lane[0], *task);
 }
 
 /* The meshes that ranks share, until all of them have begun. Nothing is read ahead here, since a group waits for its members.
  * Whether to go on. */
 static bool train_shared(ql_worker *worker)
 {
-    while (may_begin(worker)) {
+    while (may_begin(&worker->lane[0])) {
         ql_crew_grant grant;
         ql_task *task = NULL;
         const double asked_s = ql_clock_s();
@@ -360,7 +518,9 @@ static void run_threads(ql_worker *worker)
     bool finishing = start_thread(&finisher, run_finisher, worker);
     bool on = finishing && (worker->setup->comm->size == 1 || train_shared(worker));
     bool reading = on && ahead > 0 && start_thread(&reader, run_reader, worker);
-    if (on && (reading || ahead == 0)) train_all(worker, reading);
+    worker->reads_ahead = reading;
+    if (!finishing || (on && ahead > 0 && !reading)) ql_worker_break(worker, QL_STATUS_ENVIRONMENT);
+    if (on && (reading || ahead == 0)) train_on_lanes(worker);
     ql_queue_close(&worker->read);
     ql_queue_close(&worker->trained);
     if (reading) (void)pthread_join(reader, NULL);
@@ -371,8 +531,12 @@ static void run_threads(ql_worker *worker)
 
 void ql_worker_run(const ql_worker_setup *setup, ql_crew_end *end)
 {
-    ql_worker worker = {.setup = setup, .started_s = ql_clock_s()};
+    ql_worker worker = {.setup = setup, .started_s = ql_clock_s(), .lanes = 1};
+    for (int k = 0; k < QL_SEVERAL_MOST; ++k) worker.lane[k] = (ql_lane){.worker = &worker, .number = k};
+    ql_several_init(&worker.several, (int)strtol(setup->options->sweep.at_once, NULL, 10)); /* auto: 0 */
     (void)pthread_mutex_init(&worker.mutex, NULL);
+    (void)pthread_mutex_init(&worker.door, NULL);
+    (void)pthread_cond_init(&worker.changed, NULL);
     run_threads(&worker);
     (void)pthread_mutex_lock(&worker.mutex);
     worker.end.left = worker.granted - worker.end.finished - worker.end.failed;
@@ -386,5 +550,7 @@ void ql_worker_run(const ql_worker_setup *setup, ql_crew_end *end)
     ql_worker_tell(&worker);
     *end = worker.end;
     (void)pthread_mutex_unlock(&worker.mutex);
+    (void)pthread_cond_destroy(&worker.changed);
+    (void)pthread_mutex_destroy(&worker.door);
     (void)pthread_mutex_destroy(&worker.mutex);
 }
