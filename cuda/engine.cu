@@ -31,4 +31,5 @@ extern "C" const ql_engine_class ql_engine_cuda = {
     gpu_engine::at_once,
     true,
     false,
+    nullptr, /* no limit to the ranks that find work */
 };

@@ -21,7 +21,7 @@ template <bool LANES> struct host {
             host<lanes>::engine::gradient, host<lanes>::engine::theta, host<lanes>::engine::field,                     \
             host<lanes>::engine::state, host<lanes>::engine::set_state, host<lanes>::engine::flop, nullptr,            \
             host<lanes>::engine::device, host<lanes>::engine::prepare, host<lanes>::engine::discard,                   \
-            host<lanes>::engine::at_once, true, false                                                                  \
+            host<lanes>::engine::at_once, true, false, nullptr                                                         \
     }
 
 extern "C" const ql_engine_class ql_engine_cuda_on_host =

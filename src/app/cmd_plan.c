@@ -147,6 +147,7 @@ static ql_status make_plan(ql_planning *p)
     ql_plan_request request = {.cost = &p->cost,
                                .options = &p->options,
                                .groups = ql_engine_shares(p->engine, &p->options.train),
+                               .most_ranks = p->engine->most_ranks,
                                .ranks = p->ranks,
                                .memory_bytes = 1e6 * (double)p->options.engine.memory_mb};
     double began = ql_clock_s();

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 
 #include <assert.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,19 +62,83 @@ static unsigned char *map_pages(size_t padded)
     return raw + lead;
 }
 
-void *ql_memory_take(size_t count, size_t size)
+/* ---- mappings that wait for their next use ---- */
+
+enum { KEPT = 4 };
+static const size_t KEPT_BYTES = (size_t)512 << 20;
+
+static struct {
+    pthread_mutex_t mutex;
+    unsigned char *raw[KEPT];
+    size_t size[KEPT], bytes;
+} kept = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+static bool keep_pages(unsigned char *raw, size_t size)
+{
+    bool done = false;
+    (void)pthread_mutex_lock(&kept.mutex);
+    for (int k = 0; k < KEPT && !done && kept.bytes + size <= KEPT_BYTES; ++k) {
+        if (kept.raw[k] != NULL) continue;
+        kept.raw[k] = raw;
+        kept.size[k] = size;
+        kept.bytes += size;
+        done = true;
+    }
+    (void)pthread_mutex_unlock(&kept.mutex);
+    return done;
+}
+
+/* The smallest that is large enough, with its surplus given back. */
+static unsigned char *kept_pages(size_t size)
+{
+    unsigned char *raw = NULL;
+    int best = -1;
+    (void)pthread_mutex_lock(&kept.mutex);
+    for (int k = 0; k < KEPT; ++k)
+        if (kept.raw[k] != NULL && kept.size[k] >= size && (best < 0 || kept.size[k] < kept.size[best])) best = k;
+    if (best >= 0) {
+        raw = kept.raw[best];
+        kept.raw[best] = NULL;
+        kept.bytes -= kept.size[best];
+        if (kept.size[best] > size) (void)munmap(raw + size, kept.size[best] - size);
+    }
+    (void)pthread_mutex_unlock(&kept.mutex);
+    return raw;
+}
+
+void ql_memory_drop_kept(void)
+{
+    (void)pthread_mutex_lock(&kept.mutex);
+    for (int k = 0; k < KEPT; ++k) {
+        if (kept.raw[k] != NULL) (void)munmap(kept.raw[k], kept.size[k]);
+        kept.raw[k] = NULL;
+    }
+    kept.bytes = 0;
+    (void)pthread_mutex_unlock(&kept.mutex);
+}
+
+/* ---- blocks ---- */
+
+/* `zeroed` NULL: must be. */
+static void *take(size_t count, size_t size, bool *zeroed)
 {
     size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes) || bytes > PTRDIFF_MAX - 2 * HUGE_PAGE || must_fail()) return NULL;
     size_t padded = ql_arena_round(bytes) + HEADER;
     bool mapped = may_map && padded >= MAP_FROM;
-    unsigned char *raw = mapped ? map_pages(padded) : aligned_alloc(HEADER, padded);
+    unsigned char *raw = mapped && zeroed != NULL ? kept_pages(mapped_size(padded)) : NULL;
+    if (zeroed != NULL) *zeroed = may_map && raw == NULL;
+    if (raw == NULL) raw = mapped ? map_pages(padded) : aligned_alloc(HEADER, padded);
     if (raw == NULL) return NULL;
-    if (!mapped) memset(raw, 0, padded);
+    if (!mapped) memset(raw, zeroed == NULL || may_map ? 0 : 0xff, padded);
     *(block_header *)(void *)raw = (block_header){mapped ? MAPPED_MAGIC : BLOCK_MAGIC, bytes};
     count_change(1, (int64_t)bytes);
     return raw + HEADER;
 }
+
+void *ql_memory_take(size_t count, size_t size) { return take(count, size, NULL); }
+
+void *ql_memory_take_uncleared(size_t count, size_t size, bool *zeroed) { return take(count, size, zeroed); }
 
 void *ql_memory_resize(void *block, size_t count, size_t size)
 {
@@ -85,18 +150,24 @@ void *ql_memory_resize(void *block, size_t count, size_t size)
     return grown;
 }
 
-void ql_free(void *block)
+static void give(void *block, bool keep)
 {
     if (block == NULL) return;
     block_header *header = header_of(block);
     count_change(-1, -(int64_t)header->bytes);
     if (header->magic == MAPPED_MAGIC) {
-        (void)munmap(header, mapped_size(ql_arena_round(header->bytes) + HEADER));
+        const size_t size = mapped_size(ql_arena_round(header->bytes) + HEADER);
+        header->magic = 0;
+        if (!keep || !keep_pages((unsigned char *)header, size)) (void)munmap(header, size);
         return;
     }
     header->magic = 0;
     free(header);
 }
+
+void ql_free(void *block) { give(block, false); }
+
+void ql_memory_keep(void *block) { give(block, true); }
 
 char *ql_memory_string(const char *text)
 {
@@ -136,6 +207,27 @@ void ql_arena_destroy(ql_arena *arena)
     if (arena == NULL) return;
     ql_free(arena->base);
     *arena = (ql_arena){0};
+}
+
+ql_status ql_arena_create_uncleared(ql_arena *arena, size_t bytes, bool *zeroed)
+{
+    *arena = (ql_arena){0};
+    arena->base = ql_memory_take_uncleared(bytes, 1, zeroed);
+    if (arena->base == NULL) return QL_FAIL(NO_MEMORY, "no memory for %zu bytes", bytes);
+    arena->size = bytes;
+    return QL_OK;
+}
+
+void ql_arena_keep(ql_arena *arena)
+{
+    if (arena == NULL) return;
+    ql_memory_keep(arena->base);
+    *arena = (ql_arena){0};
+}
+
+void ql_arena_clear_rest(ql_arena *arena)
+{
+    if (arena->base != NULL) memset(arena->base + arena->used, 0, arena->size - arena->used);
 }
 
 void *ql_arena_take(ql_arena *arena, size_t count, size_t size)

@@ -21,6 +21,16 @@ void *ql_memory_resize(void *block, size_t count, size_t size);
 
 void ql_free(void *block); /* NULL-safe */
 
+/* The same but for what is in it: remains of a block that went back by ql_memory_keep, unless *zeroed. Clearing fresh pages takes
+ * longer than the training of a tiny mesh, so its large arrays go from one mesh to the next. Under sanitizers full of NaN. */
+void *ql_memory_take_uncleared(size_t count, size_t size, bool *zeroed);
+
+/* ql_free for such blocks: large ones stay mapped for the next, up to half a gigabyte in all. NULL-safe. */
+void ql_memory_keep(void *block);
+
+/* Gives what is kept back to the system. */
+void ql_memory_drop_kept(void);
+
 /* ql_status: takes `count` elements for the pointer variable p (a lvalue), e.g. QL_TRY(QL_TAKE(mesh->faces, 3 * n)). */
 #define QL_TAKE(p, count)                                                                                              \
     (((p) = ql_memory_take((size_t)(count), sizeof *(p))) != NULL                                                      \
@@ -59,8 +69,13 @@ static inline size_t ql_arena_round(size_t bytes) { return (bytes + 63) & ~(size
  * engine's memory also predicts it. */
 ql_arena ql_arena_measuring(void);
 
-ql_status ql_arena_create(ql_arena *arena, size_t bytes);
+ql_status ql_arena_create(ql_arena *arena, size_t bytes);        /* zeroed */
 void ql_arena_destroy(ql_arena *arena);                          /* NULL-safe */
-void *ql_arena_take(ql_arena *arena, size_t count, size_t size); /* zeroed, 64-byte aligned; NULL when full */
+void *ql_arena_take(ql_arena *arena, size_t count, size_t size); /* 64-byte aligned; NULL when full */
+
+/* One that may hold the remains of an earlier one, unless *zeroed; and its end, which keeps it for the next (NULL-safe). */
+ql_status ql_arena_create_uncleared(ql_arena *arena, size_t bytes, bool *zeroed);
+void ql_arena_keep(ql_arena *arena);
+void ql_arena_clear_rest(ql_arena *arena); /* clears all that is taken from here on */
 
 #endif

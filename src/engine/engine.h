@@ -96,6 +96,9 @@ typedef struct ql_engine_class {
     /* Whether several ranks can share a mesh; and whether also with train.deterministic, where every number of ranks must give
      * the same bytes. ql_engine_shares tells, ql_engine_create refuses the rest. */
     bool groups, groups_exact;
+
+    /* Optional: how many ranks of a group find work in a mesh. More do no harm and no good. */
+    int64_t (*most_ranks)(const ql_train_options *train, int64_t faces);
 } ql_engine_class;
 
 struct ql_engine {

@@ -222,7 +222,9 @@ bool ql_reduce_take(ql_reduce *reduce, ql_arena *arena)
         ql_reduce_bucket *bucket = &reduce->bucket[b];
         const size_t own = (size_t)nodes_of(reduce, reduce->rank), all = (size_t)reduce->node_first[reduce->ranks];
         const size_t length = (size_t)bucket->parts.count[reduce->rank];
-        bucket->send = ql_arena_take(arena, own * (size_t)(bucket->end - bucket->begin), size_of(reduce));
+        /* never empty, or it lies where `receive` does, which Open MPI 4 takes for MPI_IN_PLACE on this rank alone */
+        const size_t sent = own * (size_t)(bucket->end - bucket->begin);
+        bucket->send = ql_arena_take(arena, sent > 0 ? sent : 1, size_of(reduce));
         bucket->receive = ql_arena_take(arena, all * length, size_of(reduce));
         complete &= bucket->send != NULL && bucket->receive != NULL;
         for (size_t node = 0; node < all; ++node)

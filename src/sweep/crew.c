@@ -16,7 +16,7 @@
 
 enum { TAG_STATE = 1, TAG_NEXT, TAG_MEMBERS, TAG_GRANT, TAG_ASK_STOP, TAG_STOP, TAG_DONE, TAG_DISMISSED };
 
-static const double TURN_S = 0.02, TELL_S = 1, SHOW_S = 0.5, HALT_S = 1;
+static const double TURN_S = 0.02, TELL_S = 1, SHOW_S = 0.5, HALT_S = 1, ASLEEP_S = 5;
 
 /* What rank 0 knows of another. */
 typedef struct member {
@@ -50,8 +50,10 @@ struct ql_crew {
     bool wants_next, asked_next, granted_next, wants_together;
     ql_crew_grant next;
     int member_count; /* of `next`, that have arrived */
-    double forming_s; /* since when we wait for the other members of a grant, 0: we do not */
-    int forming_size;
+    double due_s,
+        within_s; /* our worker is in a group: when we must hear of it, 0: it is not; how long that was from then */
+    bool forming; /* that group is not yet there */
+    int group_size;
     ql_crew_end own_end;
     bool own_done, own_done_sent;
     ql_status status; /* trouble of the messenger */
@@ -197,6 +199,13 @@ static ql_status take_members(ql_crew *crew, const ql_message *message)
     return QL_OK;
 }
 
+static void expect(ql_crew *crew, double within_s)
+{
+    const double limit = crew->settings.hang_limit_s;
+    crew->within_s = limit > 0 && within_s > 0 ? limit : within_s;
+    crew->due_s = within_s > 0 ? ql_clock_s() + crew->within_s : 0;
+}
+
 static void take_grant(ql_crew *crew, const ql_message *message)
 {
     grant_message grant;
@@ -206,8 +215,9 @@ static void take_grant(ql_crew *crew, const ql_message *message)
     crew->next.size = grant.size;
     crew->member_count = 0;
     crew->granted_next = true;
-    crew->forming_s = grant.size > 1 ? ql_clock_s() : 0;
-    crew->forming_size = grant.size;
+    crew->forming = true;
+    crew->group_size = grant.size;
+    expect(crew, grant.size > 1 ? QL_CREW_FORM_S : 0);
 }
 
 static ql_status take_message(ql_crew *crew, const ql_message *message)
@@ -362,23 +372,23 @@ static ql_status watch_run(ql_crew *crew, double now)
 
 /* ---- the messenger ---- */
 
-/* See QL_CREW_FORM_S. Our worker sits in MPI and cannot come back from there: there is no other way out than to end the job. */
-static void watch_group(const ql_crew *crew, double now)
+/* See QL_CREW_FORM_S. Our worker sits in MPI and cannot come back from there: there is no other way out than to end the job. When we
+ * were stopped ourselves (a suspended job), so were the others. */
+static void watch_group(ql_crew *crew, double now)
 {
-    const double limit = crew->settings.form_limit_s > 0 ? crew->settings.form_limit_s : QL_CREW_FORM_S;
-    if (crew->forming_s == 0 || now - crew->forming_s < limit) return;
+    if (crew->due_s > 0 && now - crew->turned_s > ASLEEP_S) crew->due_s += now - crew->turned_s;
+    if (crew->due_s == 0 || now < crew->due_s) return;
     QL_ERROR(
-        "a group of %d ranks is not complete after %.0f s: a rank of it hangs; ending the job. Run again to go on from "
-        "the checkpoints",
-        crew->forming_size, limit);
+        "a group of %d ranks %s %.0f s: a rank of it hangs; ending the job. Run again to go on from the checkpoints",
+        crew->group_size, crew->forming ? "is not complete after" : "has not made a step for", crew->within_s);
     ql_launcher_mpi.abort(RUN_AGAIN);
 }
 
 static ql_status do_turn(ql_crew *crew)
 {
     double now = ql_clock_s();
-    crew->turned_s = now;
     watch_group(crew, now);
+    crew->turned_s = now;
     QL_TRY(send_own(crew, now));
     QL_TRY(take_messages(crew));
     return crew->members != NULL ? watch_run(crew, now) : QL_OK;
@@ -440,7 +450,7 @@ ql_status ql_crew_create(ql_crew **out, ql_comm *comm, const ql_crew_settings *s
     QL_TRY(QL_TAKE(crew, 1));
     crew->comm = comm;
     crew->settings = *settings;
-    crew->started_s = crew->logged_s = crew->beat_s = ql_clock_s();
+    crew->started_s = crew->logged_s = crew->beat_s = crew->turned_s = ql_clock_s();
     crew->told = true;
     for (int64_t i = 0; settings->costs != NULL && i < settings->count; ++i) crew->work_left += settings->costs[i];
     (void)pthread_mutex_init(&crew->mutex, NULL);
@@ -529,10 +539,11 @@ void ql_crew_grant_clear(ql_crew_grant *grant)
     *grant = (ql_crew_grant){.position = -1};
 }
 
-void ql_crew_formed(ql_crew *crew)
+void ql_crew_expect(ql_crew *crew, double within_s)
 {
     (void)pthread_mutex_lock(&crew->mutex);
-    crew->forming_s = 0;
+    crew->forming = false;
+    expect(crew, within_s);
     (void)pthread_mutex_unlock(&crew->mutex);
 }
 

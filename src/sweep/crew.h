@@ -24,10 +24,11 @@
 
 enum { QL_CREW_TEXT = 160 };
 
-/* Ranks that were granted a mesh together all wait for just that, so their group is there within moments. A member that dies makes
- * MPI end the job; one that hangs (stopped process, node half dead) would hold up the others for ever. After so many seconds the
- * messenger of a rank that waits ends the job with the code that makes batch scripts submit it again. */
-enum { QL_CREW_FORM_S = 300 };
+/* Ranks that were granted a mesh together all wait for just that, so their group is there within moments; later they wait for each
+ * other at every step. A member that dies makes MPI end the job; one that hangs (stopped process, network that is cut, file system
+ * that does not answer) would hold up the others for ever. So the messenger of a rank that waited so many seconds ends the job with
+ * the code that makes batch scripts submit it again: for the group to be complete; for a step, and 20 times the last one. */
+enum { QL_CREW_FORM_S = 300, QL_CREW_STEP_S = 900, QL_CREW_STEPS = 20 };
 
 /* How far a rank is. */
 typedef struct ql_crew_state {
@@ -64,7 +65,7 @@ typedef struct ql_crew_settings {
     int64_t finished, failed;      /* of them before this run */
     int64_t max_failures;          /* 0 = no limit */
     double log_interval_s;
-    double form_limit_s; /* 0 = QL_CREW_FORM_S */
+    double hang_limit_s; /* in place of the times above; 0 = those */
 } ql_crew_settings;
 
 typedef struct ql_crew ql_crew;
@@ -92,7 +93,8 @@ typedef struct ql_crew_grant {
  * one of our own meanwhile); every member of a grant must then go and form the group, whatever else happens. Position -1
  * there: all shared meshes have begun. Otherwise one of our own; only after that. */
 ql_status ql_crew_next(ql_crew *crew, bool together, ql_crew_grant *grant);
-void ql_crew_formed(ql_crew *crew); /* the group of the last grant is there */
+/* In the group of the last grant, which is there: to be called again within so many seconds; 0: it is dissolved. */
+void ql_crew_expect(ql_crew *crew, double within_s);
 void ql_crew_grant_clear(ql_crew_grant *grant);
 
 /* Whether any thread may call ql_crew_next (else only the one that created the crew). */

@@ -17,10 +17,14 @@ typedef struct question {
     int only;
 } question;
 
+/* A number that the user gave counts as it is. */
 static bool may_share(const question *q, const ql_cost_job *job, int group)
 {
-    int64_t needed = q->only > 0 ? group : (int64_t)FACES_PER_RANK * group;
-    return q->request->groups && job->faces >= needed;
+    const ql_plan_request *request = q->request;
+    if (!request->groups) return false;
+    if (q->only > 0) return job->faces >= group;
+    if (request->most_ranks != NULL && group > request->most_ranks(&request->options->train, job->faces)) return false;
+    return job->faces >= (int64_t)FACES_PER_RANK * group;
 }
 
 static double seconds_of(const void *context, int64_t mesh, int group)
@@ -42,7 +46,9 @@ static ql_status make(ql_plan *plan, const ql_plan_request *request)
     question q = {request, plan->jobs, only < request->ranks ? (int)only : request->ranks};
     ql_allot_problem problem = {plan->count, request->ranks, q.only, seconds_of, &q};
     if (only > 1 && request->ranks > 1 && !request->groups)
-        return QL_FAIL(CONFIG, "sweep.group is %ld, but this engine, with this train.deterministic, trains a mesh on one rank only; use auto or 1",
+        return QL_FAIL(CONFIG,
+                       "sweep.group is %ld, but this engine, with this train.deterministic, trains a mesh on one rank "
+                       "only; use auto or 1",
                        only);
     QL_TRY(ql_allot_make(&plan->allotment, &problem));
     for (int64_t i = 0; i < plan->count; ++i)

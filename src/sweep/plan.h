@@ -12,6 +12,7 @@ typedef struct ql_plan_request {
     bool groups;               /* whether the engine can share a mesh */
     int ranks;
     double memory_bytes; /* that a rank may take; 0: as much as it likes */
+    int64_t (*most_ranks)(const ql_train_options *train, int64_t faces); /* of the engine; NULL: no limit */
 } ql_plan_request;
 
 typedef struct ql_plan {

@@ -167,7 +167,7 @@ ql_status ql_worker_share(ql_worker *worker, const ql_crew_grant *grant, double 
     *task = NULL;
     worker->lane[0].going = false;
     QL_TRY(worker->setup->comm->kind->group(worker->setup->comm, grant->members, grant->size, grant->number, &group));
-    ql_crew_formed(worker->setup->crew);
+    ql_crew_expect(worker->setup->crew, QL_CREW_STEP_S);
     const double formed_s = ql_clock_s() - asked_s, began = ql_clock_s();
     ql_status status = ql_comm_agree(group, make_task(worker, group, grant->position, task));
     ql_worker_add_io(worker, ql_clock_s() - began);
@@ -177,5 +177,6 @@ ql_status ql_worker_share(ql_worker *worker, const ql_crew_grant *grant, double 
         *task = NULL;
     }
     ql_comm_destroy(group);
+    ql_crew_expect(worker->setup->crew, 0);
     return status;
 }

@@ -25,8 +25,9 @@
 /* Between our end and that of the job: what the launcher and the batch script still have to do. */
 static const double SCHEDULER_MARGIN_S = 30;
 
-/* Age at which a part that ends beside others writes the tables all the same. */
-static const double TABLES_OLD_S = 600;
+/* Age at which a part that ends beside others writes the tables all the same; and, per mesh of the run, one that ends alone: a
+ * multiple of what writing takes, so that parts one after the other do not spend their time on it. */
+static const double TABLES_OLD_S = 600, TABLES_OLD_PER_MESH_S = 0.02;
 
 typedef struct sweep {
     const ql_sweep_request *request;
@@ -183,6 +184,7 @@ static ql_status list_work(sweep *s)
     const ql_plan_request request = {.cost = &s->cost,
                                      .options = &s->options,
                                      .groups = ql_engine_shares(s->engine, &s->options.train),
+                                     .most_ranks = s->engine->most_ranks,
                                      .ranks = s->comm->size,
                                      .memory_bytes = s->cost_known ? 1e6 * (double)s->options.engine.memory_mb : 0};
     return ql_plan_survey(&s->plan, &request, &s->survey, &s->collection);
@@ -268,17 +270,29 @@ static double age_of(const char *path)
     return stat(path, &info) == 0 ? difftime(time(NULL), info.st_mtime) : INFINITY;
 }
 
+static bool all_is_done(const sweep *s)
+{
+    ql_listing listing;
+    if (ql_listing_read(&listing, s->request->run_directory) != QL_OK) return true;
+    const bool done = listing.finished + listing.failed >= s->named;
+    ql_listing_destroy(&listing);
+    return done;
+}
+
 /* Many parts on one run directory, each writing the tables of all when it ends, would read every result once per part. So a part
- * leaves that to those which still work, the last one of which finds nobody else; unless the tables are old. */
+ * leaves that to those which still work, the last one of which finds nobody else and everything done; unless the tables are
+ * old. */
 static ql_status tables_are_ours(sweep *s, bool *ours)
 {
     const char *run_directory = s->request->run_directory;
     char path[QL_PATH_SIZE];
+    bool last = true;
     *ours = true;
     if (s->request->shard.count == 1) return QL_OK;
-    QL_TRY(ql_lock_retire(&s->lock, run_directory, ours));
+    QL_TRY(ql_lock_retire(&s->lock, run_directory, &last));
     QL_TRY(ql_rundir_path(path, run_directory, QL_RUN_SUMMARY, NULL));
-    if (!*ours) *ours = age_of(path) > TABLES_OLD_S;
+    const double age = age_of(path);
+    *ours = last ? age > TABLES_OLD_PER_MESH_S * (double)s->named || all_is_done(s) : age > TABLES_OLD_S;
     return QL_OK;
 }
 
@@ -386,7 +400,9 @@ static ql_status run(sweep *s)
 {
     ql_crew_end mine = {0};
     announce(s);
-    if (s->comm->rank == 0) ql_survey_keep(&s->survey, &s->collection, s->request->run_directory);
+    /* a part looks at few meshes, and would write over what the others found */
+    if (s->comm->rank == 0 && s->request->shard.count == 1)
+        ql_survey_keep(&s->survey, &s->collection, s->request->run_directory);
     ql_status status = s->comm->rank == 0 ? drop_outdated_failures(s) : QL_OK;
     if (status == QL_OK) status = open_events(s);
     if (status == QL_OK) status = list_work(s);

@@ -17,6 +17,9 @@
 /* A checkpoint that was never timed; and what the end of a run takes. */
 static const double CHECKPOINT_GUESS_S = 2, FAREWELL_S = 2, SAMPLE_MAX_S = 10;
 
+/* Of a rank whose first step is not yet over: ten times slower than one core. */
+static const double SLOWEST_S_PER_FLOP = 2e-10;
+
 void ql_worker_tell(ql_worker *worker)
 {
     worker->state.seconds = ql_clock_s() - worker->started_s;
@@ -152,11 +155,17 @@ static void note_number(ql_worker *worker, const ql_lane *lane)
             (int)lane->current->mesh.face_count, ql_several_number(&worker->several, size_class), rates);
 }
 
+static void expect_step(const ql_lane *lane, double step_s)
+{
+    if (lane->current->ranks > 1) ql_crew_expect(lane->worker->setup->crew, QL_CREW_STEP_S + QL_CREW_STEPS * step_s);
+}
+
 static void note_progress(void *context, const ql_train_progress *progress)
 {
     ql_lane *lane = context;
     ql_worker *worker = lane->worker;
     const ql_task *task = lane->current;
+    expect_step(lane, progress->seconds_per_step);
     double per_step = ql_engine_flop_formula(task->mesh.face_count, task->options.train.off_points);
     if (!lane->going) {
         lane->going = true;
@@ -267,7 +276,9 @@ static void set_mark(const ql_lane *lane, const char *mark)
 /* Ranks of a group but the first: how fast it goes, for the time limit. */
 static void note_pace(void *context, const ql_train_progress *progress)
 {
-    ((ql_lane *)context)->step_s = progress->seconds_per_step;
+    ql_lane *lane = context;
+    expect_step(lane, progress->seconds_per_step);
+    lane->step_s = progress->seconds_per_step;
 }
 
 ql_status ql_worker_train_with(ql_lane *lane, ql_task *task, const ql_snapshot *snapshot, ql_comm *group,
@@ -282,6 +293,8 @@ ql_status ql_worker_train_with(ql_lane *lane, ql_task *task, const ql_snapshot *
     const double comm_before = group != NULL ? group->seconds : 0;
     lane->current = task;
     lane->going = false;
+    expect_step(lane, SLOWEST_S_PER_FLOP *
+                          ql_engine_flop_formula(task->mesh.face_count, task->options.train.off_points) / task->ranks);
     if (first) note_start(lane, snapshot->step > 0 ? snapshot->step : 0, group, formed_s);
     set_mark(lane, task->attempt.mark);
     note_busy(worker);

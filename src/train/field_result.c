@@ -21,7 +21,9 @@ static ql_status take_arrays(ql_train_result *result)
     QL_TRY(QL_TAKE(result->curvature_min, 3 * faces));
     QL_TRY(QL_TAKE(result->curvature_max, 3 * faces));
     QL_TRY(QL_TAKE(result->singularity_index, result->vertex_count));
-    return QL_TAKE(result->parameters, QL_PARAMETER_COUNT);
+    bool zeroed;
+    result->parameters = ql_memory_take_uncleared(QL_PARAMETER_COUNT, sizeof *result->parameters, &zeroed);
+    return result->parameters != NULL ? QL_OK : QL_FAIL(NO_MEMORY, "no memory for the parameters of a result");
 }
 
 /* Principal directions of the Hessian h in the tangent plane (u, v): eigenvectors of the 2 x 2 matrix, `most` that of the

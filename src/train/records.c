@@ -95,9 +95,9 @@ void ql_train_result_destroy(ql_train_result *result)
                       result->sdf,
                       result->curvature_min,
                       result->curvature_max,
-                      result->singularity_index,
-                      result->parameters};
+                      result->singularity_index};
     for (size_t k = 0; k < sizeof arrays / sizeof *arrays; ++k) ql_free(arrays[k]);
+    ql_memory_keep(result->parameters);
     ql_history_destroy(&result->history);
     *result = (ql_train_result){0};
 }

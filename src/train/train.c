@@ -103,15 +103,17 @@ static ql_status create_engine(training *t)
 
 static ql_status start_fresh(training *t)
 {
-    float *parameters = NULL, *zeros = NULL;
-    ql_status status = QL_TAKE(parameters, QL_PARAMETER_COUNT);
+    bool zeroed;
+    float *parameters = ql_memory_take_uncleared(QL_PARAMETER_COUNT, sizeof *parameters, &zeroed), *zeros = NULL;
+    ql_status status =
+        parameters != NULL ? QL_OK : QL_FAIL(NO_MEMORY, "no memory for %d parameters", (int)QL_PARAMETER_COUNT);
     if (status == QL_OK) status = QL_TAKE(zeros, QL_PARAMETER_COUNT);
     if (status == QL_OK) {
         ql_initial_parameters(ql_key_make(t->job->options->train.seed, t->job->mesh->hash), parameters);
         ql_engine_state state = {QL_FLOAT32, parameters, zeros, zeros};
         status = t->job->engine->set_state(t->engine, &state);
     }
-    ql_free(parameters);
+    ql_memory_keep(parameters);
     ql_free(zeros);
     return status;
 }

@@ -2,12 +2,13 @@
 # labels: mpi long
 # kill -9 of a rank or of mpirun at random moments, at least 20 times, each time going on with another number of ranks:
 # every mesh finishes, everything verifies, and the bytes are those of the undisturbed run.
+#     QUADLOOM=build/bin/quadloom sh tests/cli/test_run_kill.sh 200      as many kills as you like
 . "$(dirname "$0")/harness.sh"
 . "$(dirname "$0")/runs.sh"
 need_mpi
 make_meshes
 cd "$WORK" || exit 1
-KILLS=${QL_TEST_KILLS:-20}
+KILLS=${1:-${QL_TEST_KILLS:-20}}
 SAFE="$FEW --set train.checkpoint_every_s=0.2 --set quads.enabled=true --set quads.target=100"
 
 on 1 run in -o whole $SAFE

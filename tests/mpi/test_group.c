@@ -95,7 +95,15 @@ static void check_same_bytes(const ql_engine_class *kind, int faces, int64_t off
 static void cpu_same_bytes(void **state)
 {
     (void)state;
-    check_same_bytes(&ql_engine_cpu, 60, 101, 20);
+    check_same_bytes(&ql_engine_cpu, 70, 101, 20);
+}
+
+/* A tiny mesh has one shard: all ranks but one only take part in the sums. */
+static void more_ranks_than_shards(void **state)
+{
+    (void)state;
+    assert_int_equal(ql_engine_cpu.most_ranks(&(ql_train_options){.deterministic = true}, 12), 1);
+    check_same_bytes(&ql_engine_cpu, 12, 17, 3);
 }
 
 static void ref_same_bytes(void **state)
@@ -178,9 +186,10 @@ static void one_answer_for_all(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cpu_same_bytes),      cmocka_unit_test(ref_same_bytes),
-        cmocka_unit_test(golden_numbers),      cmocka_unit_test(few_faces_per_rank),
-        cmocka_unit_test(largest_vote_counts), cmocka_unit_test(one_answer_for_all),
+        cmocka_unit_test(cpu_same_bytes),     cmocka_unit_test(more_ranks_than_shards),
+        cmocka_unit_test(ref_same_bytes),     cmocka_unit_test(golden_numbers),
+        cmocka_unit_test(few_faces_per_rank), cmocka_unit_test(largest_vote_counts),
+        cmocka_unit_test(one_answer_for_all),
     };
     ql_status status = ql_launcher_mpi.launched() ? ql_launcher_mpi.start(&world, &argc, &argv) : ql_comm_self(&world);
     if (status != QL_OK) {

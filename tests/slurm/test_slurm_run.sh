@@ -41,6 +41,41 @@ END
 chmod +x bin/nvidia-cuda-mps-control
 PATH=$WORK/bin:$PATH MPS_NOTES=$WORK submit gpu --ntasks=3 --gpus-per-task=1 --nodes=2 "$SCRIPTS/run.sbatch" --doctor --mps in -o two $FEW
 gpu=$JOB
+# the same where the program fails at once, and without MPS
+mkdir failed off
+PATH=$WORK/bin:$PATH MPS_NOTES=$WORK/failed submit gpufail --ntasks=2 --gpus-per-task=1 -w n1 "$SCRIPTS/run.sbatch" --mps --no-check in -o gpufail --set train.stepz=1
+gpufail=$JOB
+PATH=$WORK/bin:$PATH MPS_NOTES=$WORK/off submit gpuoff --ntasks=1 --gpus-per-task=1 -w n2 "$SCRIPTS/run.sbatch" --no-check in/ball.obj -o gpuoff $FEW
+gpuoff=$JOB
+
+# a rank that hangs in a group on the other node: the job ends with the code that has it requeued, on all nodes
+HANGING=$(dirname "$QUADLOOM")/../tests/mpi/test_forming
+if [ -x "$HANGING" ]; then
+    submit hang --nodes=2 --ntasks=2 --wrap ". '$SCRIPTS/lib.sh'; ql_site_defaults; ql_environment; ql_launcher; \"\${ql_words[@]}\" '$HANGING' step; echo code \$?"
+    hang=$JOB
+fi
+
+# a container, with an apptainer that has no containers but takes the words that the real one does
+cat >bin/apptainer <<'END'
+#!/bin/sh
+[ "$1" = exec ] && shift || exit 90
+while :; do
+    case $1 in
+    --bind) [ -d "$2" ] && shift 2 || exit 91 ;;
+    --nv) shift ;;
+    -*) exit 92 ;;
+    *) break ;;
+    esac
+done
+[ -r "$1" ] || exit 93
+echo "$(uname -n) rank ${PMIX_RANK:-none}: $3" >>"$APPTAINER_NOTES"
+shift
+exec "$@"
+END
+chmod +x bin/apptainer
+: >image.sif
+PATH=$WORK/bin:$PATH APPTAINER_NOTES=$WORK/contained submit box --nodes=2 --ntasks=2 "$SCRIPTS/run.sbatch" --container "$WORK/image.sif" in -o box $FEW
+box=$JOB
 
 # the array: three good parts of a collection, one mesh of which is none; and the job after it
 cp -r in poisoned
@@ -60,6 +95,29 @@ if grep -q isolation=ns c/params; then # nodes have names of their own
     expect "an MPS server on both nodes, for all GPUs of each" test "$(sort started | tr '\n' ' ')" = "n1 0,1 n2 0 "
     expect "both were told to quit" test "$(sort told | tr '\n' ' ')" = "n1 quit n2 quit "
 fi
+wait_job "$gpufail" 100
+expect_state FAILED
+log gpufail
+expect_out "ended with code 2: wrong command line or options"
+expect "one server for two ranks of a node, told to quit though the program failed" \
+    test "$(cat failed/started failed/told | wc -l)" -eq 2 -a "$(grep -c quit failed/told)" -eq 1
+wait_job "$gpuoff" 100
+expect_state COMPLETED
+log gpuoff
+expect_out "MPS off"
+expect "no server without --mps" test ! -e off/started
+
+if [ -x "$HANGING" ]; then
+    wait_job "$hang" 60
+    log hang
+    expect_out "has not made a step for 1 s: a rank of it hangs"
+    expect_out "code 75"
+    reject_out "came back"
+fi
+wait_job "$box" 100
+expect_state COMPLETED
+expect_same whole box
+for rank in 0 1; do expect "rank $rank is in a container" grep -q "rank $rank: run$" contained; done
 
 wait_job "$last" 200
 expect "one of five tasks ended with 1" test "$(grep -c 'ended with code 1: done, some meshes failed' array/slurm/quadloom-array-"$array"_*.log | grep -c ':1$')" -eq 1

@@ -131,17 +131,43 @@ expect_code 0
 for line in --signal=B:USR1@120 --dependency=singleton --no-requeue; do expect_out "#SBATCH $line"; done
 expect_out "run.sbatch --chain in -o r"
 
-# the container's recipe
-for section in Bootstrap: From: %files %post %environment %runscript %test %help; do
-    grep -q "^$section" "$SCRIPTS/quadloom.def" || fail "quadloom.def lacks $section"
+# the container's recipe: what a linter would look at, since a build needs apptainer
+DEF=$SCRIPTS/quadloom.def
+expect "a base image with a fixed version" test "$(sed -n 's/^From: *//p' "$DEF")" = debian:12
+expect "Bootstrap first" test "$(grep -m 1 -v '^#' "$DEF")" = "Bootstrap: docker"
+expect "the sections, each once, no other" test "$(sed -n 's/^\(%[a-z]*\).*/\1/p' "$DEF" | sort | tr '\n' ' ')" = \
+    "%environment %files %help %post %runscript %test "
+section() { sed -n "/^%$1/,/^%/p" "$DEF" | sed '1d;/^%/d'; }
+section post >post.sh
+for part in post environment runscript test; do
+    section $part >section.sh
+    run sh -n section.sh
+    expect_code 0
+    if command -v shellcheck >/dev/null; then
+        run shellcheck --shell=sh section.sh
+        expect_code 0
+    fi
 done
-sed -n '/^%post/,/^%environment/p' "$SCRIPTS/quadloom.def" | sed '1d;$d' >post.sh
-expect "the build steps of quadloom.def are shell" sh -n post.sh
+section files | while read -r from _; do [ -e "$ROOT/$from" ] || exit 1; done || fail "quadloom.def copies what is not there"
+grep -o 'cmake/[a-z._-]*[a-z]' post.sh | while read -r path; do [ -e "$ROOT/$path" ] || exit 1; done || fail "quadloom.def uses what is not there"
+expect "its preset exists" grep -q "\"name\": \"$(sed -n 's/.*--preset \([a-z]*\).*/\1/p' post.sh)\"" "$ROOT/CMakePresets.json"
+expect "stops at the first error" grep -q 'set -eu' post.sh
+expect "asks nothing" grep -q DEBIAN_FRONTEND=noninteractive post.sh
+reject() { ! grep -nE "$1" post.sh || fail "quadloom.def: $2"; }
+reject 'sudo|apt-get install ([^-]|$)' "no sudo; apt-get install needs -y"
+reject '(curl|wget).*\|' "nothing that is fetched is run"
+expect "takes the package lists away" grep -q 'rm -rf /var/lib/apt/lists' post.sh
+expect "takes the source away" grep -q 'rm -rf /opt/quadloom-source' post.sh
+if command -v apt-cache >/dev/null && apt-cache show cmake >/dev/null 2>&1; then # its packages exist
+    for package in $(grep -v '^#' "$ROOT/cmake/packages.txt" | awk '{print $1}'); do
+        apt-cache show "$package" >/dev/null 2>&1 || fail "package $package of cmake/packages.txt is not known to apt"
+    done
+fi
 if command -v apptainer >/dev/null; then
-    run apptainer build --force "$WORK/quadloom.sif" "$SCRIPTS/quadloom.def"
+    run apptainer build --force "$WORK/quadloom.sif" "$DEF"
     expect_code 0
 else
-    echo "SKIPPED: build of slurm/quadloom.def (no apptainer)"
+    echo "SKIPPED: build of slurm/quadloom.def (no apptainer; Debian 12 has none)"
 fi
 
 # a study without Slurm

@@ -181,6 +181,50 @@ static void too_much_is_refused(void **state)
     assert_int_equal(ql_memory_balance().blocks, before.blocks);
 }
 
+/* A large block that is kept comes back for a smaller one, with what was in it; others are cleared. */
+static void kept_memory_comes_back(void **state)
+{
+    (void)state;
+    const int64_t before = ql_memory_balance().bytes;
+    const size_t size = (size_t)40 << 20;
+    bool zeroed = false;
+    ql_memory_drop_kept();
+    char *first = ql_memory_take_uncleared(size, 1, &zeroed);
+    assert_non_null(first);
+    const bool maps = zeroed; /* not under sanitizers */
+    first[100] = 7;
+    ql_memory_keep(first);
+    assert_int_equal(ql_memory_balance().bytes, before);
+    char *other = ql_memory_take(size, 1);
+    assert_int_equal(other[100], 0);
+    char *second = ql_memory_take_uncleared(size / 2, 1, &zeroed);
+    assert_false(zeroed);
+    if (maps) assert_true(second == first && second[100] == 7);
+    ql_memory_keep(second);
+    char *larger = ql_memory_take_uncleared(size, 1, &zeroed);
+    assert_true(zeroed == maps && (!maps || larger[100] == 0));
+    ql_memory_keep(larger);
+    ql_free(other);
+    ql_memory_keep(NULL);
+    ql_memory_drop_kept();
+    assert_int_equal(ql_memory_balance().bytes, before);
+
+    ql_arena arena;
+    for (int i = 0; i < 2; ++i) {
+        ASSERT_OK(ql_arena_create_uncleared(&arena, size, &zeroed));
+        assert_true(zeroed == (maps && i == 0));
+        (void)ql_arena_take(&arena, 128, 1);
+        if (!zeroed) ql_arena_clear_rest(&arena);
+        char *rest = ql_arena_take(&arena, 128, 1);
+        assert_int_equal(rest[64], 0);
+        memset(rest, 1, 128);
+        ql_arena_keep(&arena);
+    }
+    ql_arena_keep(NULL);
+    ql_memory_drop_kept();
+    assert_int_equal(ql_memory_balance().bytes, before);
+}
+
 static void an_arena_measures_and_gives(void **state)
 {
     (void)state;
@@ -545,6 +589,7 @@ int main(void)
         cmocka_unit_test(memory_is_zeroed_aligned_and_counted),
         cmocka_unit_test(large_blocks_behave_like_small_ones),
         cmocka_unit_test(too_much_is_refused),
+        cmocka_unit_test(kept_memory_comes_back),
         cmocka_unit_test(an_arena_measures_and_gives),
         cmocka_unit_test(philox_gives_the_published_words),
         cmocka_unit_test(random_numbers_are_even_and_independent),

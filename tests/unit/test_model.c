@@ -44,6 +44,36 @@ static void layout_has_the_golden_names_and_places(void **state)
     assert_true(fabs(layout->block[15].drop_rate - 0.1) < 1e-15 && fabs(layout->block[31].drop_rate - 0.1) < 1e-15);
 }
 
+/* With and without wide vectors the same bytes; and those of the formula with the C library's logarithm and cosine, but for the
+ * rounding of a few. */
+static void initial_parameters_have_the_same_bytes_everywhere(void **state)
+{
+    (void)state;
+    const ql_key key = ql_key_make(3, 11);
+    float *wide = NULL, *plain = NULL;
+    ASSERT_OK(QL_TAKE(wide, QL_PARAMETER_COUNT));
+    ASSERT_OK(QL_TAKE(plain, QL_PARAMETER_COUNT));
+    ql_initial_parameters_by(key, true, wide);
+    ql_initial_parameters_by(key, false, plain);
+    assert_memory_equal(wide, plain, QL_PARAMETER_COUNT * sizeof *wide);
+    const ql_layout *layout = ql_layout_get();
+    int different = 0;
+    for (int e = 0; e < QL_ENTRY_COUNT; ++e) {
+        const ql_entry *entry = &layout->entry[e];
+        for (int k = 0; entry->kind == QL_ENTRY_WEIGHT && k < entry->rows * entry->columns; ++k) {
+            const ql_random4 random = ql_random_at(key, QL_STREAM_INIT, 0, (uint64_t)(entry->offset + k));
+            const double radius = sqrt(-2 * log(ql_uniform_open(random.r[0])));
+            const double x = 0.02 * radius * cos(2 * M_PI * ql_uniform_open(random.r[1]));
+            const float found = wide[entry->offset + k];
+            assert_true(fabs((double)found - x) <= 1e-7 * fabs(x) + 1e-17);
+            different += found != (float)x;
+        }
+    }
+    assert_true(different < 10);
+    ql_free(wide);
+    ql_free(plain);
+}
+
 /* Bounds and moments of each kind of entry, and dependence on the key alone. */
 static void initial_parameters_follow_their_law(void **state)
 {
@@ -288,6 +318,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(layout_has_the_golden_names_and_places),
+        cmocka_unit_test(initial_parameters_have_the_same_bytes_everywhere),
         cmocka_unit_test(initial_parameters_follow_their_law),
         cmocka_unit_test(schedule_of_the_normal_term),
         cmocka_unit_test(schedule_equals_the_reference),

@@ -35,7 +35,7 @@ static void test_efficiency(void **state)
         for (int ranks = 8; ranks <= 4096; ranks *= ranks < 512 ? 2 : 8)
             for (uint64_t seed = 1; seed <= (ranks > 128 ? 1 : SEEDS); ++seed) {
                 int64_t count = (int64_t)cases[c].per_rank * ranks;
-                ql_plan_request request = {&MEASURED, &options, true, ranks, 0};
+                ql_plan_request request = {&MEASURED, &options, true, ranks, 0, ql_engine_cpu.most_ranks};
                 ql_allot_outcome outcome;
                 ql_plan plan;
                 ql_plan_draw(faces, count, 10000, 1.2, seed);
@@ -62,7 +62,7 @@ static void test_limits(void **state)
     ql_options_init(&options);
     const ql_cost_job jobs[] = {ql_cost_job_of(100000, &options, 0), ql_cost_job_of(2, &options, 0),
                                 ql_cost_job_of(0, &options, 0)};
-    ql_plan_request request = {&MEASURED, &options, true, 8, 5.5e9};
+    ql_plan_request request = {&MEASURED, &options, true, 8, 5.5e9, NULL};
     ASSERT_OK(ql_plan_jobs(&plan, &request, jobs, 3));
     assert_true(plan.allotment.group[0] >= 2 && plan.memory_bytes <= 5.5e9);
     assert_int_equal(plan.allotment.group[1], 1);
@@ -77,6 +77,22 @@ static void test_limits(void **state)
     ql_plan_destroy(&plan);
     request.groups = false;
     assert_int_equal(ql_plan_jobs(&plan, &request, jobs, 3), QL_STATUS_CONFIG);
+
+    /* nobody in a group without work, where shards are fixed */
+    const ql_cost_job one = ql_cost_job_of(7000, &options, 0);
+    (void)strcpy(options.sweep.group, "auto");
+    request = (ql_plan_request){&MEASURED, &options, true, 64, 0, NULL};
+    ASSERT_OK(ql_plan_jobs(&plan, &request, &one, 1));
+    assert_true(plan.allotment.group[0] > 8);
+    ql_plan_destroy(&plan);
+    request.most_ranks = ql_engine_cpu.most_ranks;
+    ASSERT_OK(ql_plan_jobs(&plan, &request, &one, 1));
+    assert_int_equal(plan.allotment.group[0], 8);
+    ql_plan_destroy(&plan);
+    options.train.deterministic = false;
+    ASSERT_OK(ql_plan_jobs(&plan, &request, &one, 1));
+    assert_true(plan.allotment.group[0] > 8);
+    ql_plan_destroy(&plan);
 }
 
 static void test_refine(void **state)

@@ -22,9 +22,11 @@
 #include <stdatomic.h>
 
 enum {
-    QL_CPU_SHARDS_LEAST = 8,
-    QL_CPU_SHARDS_MOST = 64,      /* powers of two, so that groups of such sizes send one array per rank */
-    QL_CPU_FACES_PER_SHARD = 500, /* more shards only where a shard's work outweighs the sum of its gradient */
+    QL_CPU_SHARDS_FEW = 8,
+    QL_CPU_SHARDS_MOST = 64, /* powers of two, so that groups of such sizes send one array per rank */
+    QL_CPU_FACES_PER_SHARD_FEW =
+        8, /* up to QL_CPU_SHARDS_FEW: a tiny mesh takes less time than clearing and adding gradients */
+    QL_CPU_FACES_PER_SHARD = 500, /* above: more shards only where a shard's work outweighs the sum of its gradient */
     QL_CPU_OFF_PARTS = 32,        /* off-surface points of all shards are worked through in about so many parts */
     QL_CPU_ROWS_UNIT = 12,        /* of the chunks: whole register tiles of every instruction set */
     QL_CPU_ANGLE_ROWS = 96,       /* rows of a chunk at most: angle network, surface and off-surface points */
@@ -73,6 +75,7 @@ typedef struct ql_cpu {
     bool keep; /* activations of all faces */
     ql_cpu_split angle_split, surface_split, off_split;
     ql_arena arena;
+    bool zeroed;     /* the arena was, when it was taken */
     ql_arena common; /* memory of the group's ranks on this node for the packed weights; base NULL: each has its own */
 
     float *parameters, *moment1, *moment2;
@@ -104,6 +107,7 @@ typedef struct ql_cpu {
 
 /* cpu_plan.c: how the work is split and how many bytes the arena needs; then every array from the arena; the end. */
 ql_status ql_cpu_plan(ql_cpu *cpu, const ql_engine_setup *setup, size_t *bytes);
+int64_t ql_cpu_most_ranks(const ql_train_options *train, int64_t faces); /* that find work in a mesh */
 ql_status ql_cpu_share_models(ql_cpu *cpu); /* collective over the group: before take, finds cpu->common */
 bool ql_cpu_take(ql_cpu *cpu, ql_arena *arena);
 void ql_cpu_release(ql_cpu *cpu); /* NULL-safe */

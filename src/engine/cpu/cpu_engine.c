@@ -60,7 +60,7 @@ static ql_status start(ql_cpu *cpu, const ql_engine_setup *setup)
 {
     size_t bytes = 0;
     ql_status status = ql_cpu_plan(cpu, setup, &bytes);
-    if (status == QL_OK) status = QL_CHAIN(ql_arena_create(&cpu->arena, bytes), "engine cpu");
+    if (status == QL_OK) status = QL_CHAIN(ql_arena_create_uncleared(&cpu->arena, bytes, &cpu->zeroed), "engine cpu");
     if (setup->group != NULL && setup->group->size > 1) status = ql_comm_agree(setup->group, status);
     if (status == QL_OK) status = ql_cpu_share_models(cpu);
     QL_TRY(status);
@@ -133,9 +133,11 @@ static ql_status cpu_set_state(ql_engine *engine, const ql_engine_state *state)
     ql_cpu *cpu = (ql_cpu *)engine;
     float *to[] = {cpu->parameters, cpu->moment1, cpu->moment2};
     const void *from[] = {state->parameters, state->moment1, state->moment2};
-    for (int k = 0; k < 3; ++k)
-        for (int i = 0; i < QL_PARAMETER_COUNT; ++i)
-            to[k][i] = state->type == QL_FLOAT64 ? (float)((const double *)from[k])[i] : ((const float *)from[k])[i];
+    for (int k = 0; k < 3; ++k) {
+        const double *precise = from[k];
+        if (state->type == QL_FLOAT32) memcpy(to[k], from[k], QL_PARAMETER_COUNT * sizeof(float));
+        for (int i = 0; state->type == QL_FLOAT64 && i < QL_PARAMETER_COUNT; ++i) to[k][i] = (float)precise[i];
+    }
     return QL_OK;
 }
 
@@ -172,4 +174,5 @@ const ql_engine_class ql_engine_cpu = {
     .stages = cpu_stages,
     .groups = true,
     .groups_exact = true,
+    .most_ranks = ql_cpu_most_ranks,
 };

@@ -18,11 +18,17 @@ static ql_cpu_split split_of(const ql_cpu *cpu, int64_t count, int32_t most_rows
 }
 
 /* Shards of a mesh for the same bytes everywhere. */
-static int32_t fixed_shards(int32_t faces)
+static int32_t fixed_shards(int64_t faces)
 {
-    int32_t shards = QL_CPU_SHARDS_LEAST;
+    int32_t shards = 1;
+    while (shards < QL_CPU_SHARDS_FEW && 2 * shards <= faces / QL_CPU_FACES_PER_SHARD_FEW) shards *= 2;
     while (shards < QL_CPU_SHARDS_MOST && 2 * shards <= faces / QL_CPU_FACES_PER_SHARD) shards *= 2;
     return shards;
+}
+
+int64_t ql_cpu_most_ranks(const ql_train_options *train, int64_t faces)
+{
+    return train->deterministic ? fixed_shards(faces) : faces;
 }
 
 static ql_status split_work(ql_cpu *cpu)
@@ -230,6 +236,7 @@ bool ql_cpu_take(ql_cpu *cpu, ql_arena *arena)
         cpu->shard_gradient[s] = take(arena, 1, QL_PARAMETER_COUNT, &complete);
     for (size_t p = 0; p < shards * (size_t)cpu->off_parts; ++p)
         cpu->off_gradient[p] = take(arena, 1, QL_SDF_PARAMETER_COUNT, &complete);
+    if (!cpu->zeroed) ql_arena_clear_rest(arena); /* what was taken so far is written before it is read */
     complete &= ql_reduce_take(&cpu->reduce, arena);
     float **vectors[] = {&cpu->points, &cpu->normals, &cpu->u, &cpu->v};
     for (int k = 0; k < 4; ++k) *vectors[k] = take(arena, faces, 3, &complete);
@@ -311,7 +318,7 @@ void ql_cpu_release(ql_cpu *cpu)
 {
     if (cpu == NULL) return;
     ql_team_destroy(cpu->team);
-    ql_arena_destroy(&cpu->arena);
+    ql_arena_keep(&cpu->arena);
     ql_reduce_destroy(&cpu->reduce);
     ql_free(cpu->member);
     ql_free(cpu->shard_gradient);
