@@ -4,7 +4,7 @@
 #
 #     sh analysis/sweep_efficiency.sh [RANKS]...        default 2 4; more ranks than cores are oversubscribed
 #
-# QUADS=smooth also makes the quads of every mesh (a trained field that has seen eight steps is noise, which says nothing about
+# STEPS=4 takes fewer steps. QUADS=smooth also makes the quads of every mesh (a trained field that has seen eight steps is noise, which says nothing about
 # their time); the default is training alone. Appends to analysis/results/sweep_efficiency.csv. QUADLOOM names the program (default build/bin/quadloom). With a shared folder
 # (QL_SHARED or ../shared) some of its real meshes take part. The machine must have nothing else to do.
 set -eu
@@ -16,7 +16,7 @@ shared=${QL_SHARED:-$root/../shared}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/in"
-options="--set train.steps=8 --set train.off_points=200 --set engine.name=cpu --set engine.threads=1 --set store.parameters=false"
+options="--set train.steps=${STEPS:-8} --set train.off_points=200 --set engine.name=cpu --set engine.threads=1 --set store.parameters=false"
 quads=${QUADS:-none}
 if [ "$quads" = none ]; then
     options="$options --set quads.enabled=false"

@@ -93,7 +93,7 @@ static const ql_option table[] = {
     ROW(WORD_OR_INT, sweep.group, "ranks", 1, 1e6, "auto", "auto", NULL, NULL,
         "Ranks that share one mesh: a number, or auto (few for small meshes, more for large ones)"),
     PLAIN(INT, sweep.max_failures, "meshes", 0, 1e9, "0", "Stop the run after so many failed meshes; 0: never"),
-    PLAIN(INT, sweep.max_attempts, "attempts", 1, 1000, "3",
+    PLAIN(INT, sweep.max_attempts, "attempts", 1, 1000, "2",
           "A mesh during whose training the process died this many times is recorded as failed"),
     PLAIN(SECONDS, sweep.time_limit_s, "s", 0, 1e9, "0",
           "Checkpoint and stop in time to be done by then (HH:MM:SS is read too); 0: none"),

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { INNOCENT_FACTOR = 10 };
+enum { INNOCENT_FACTOR = 15 };
 
 /* A mesh takes roughly that much; large: a quarter of the memory that is left. */
 static const double BYTES_PER_FACE = 0.1e6;

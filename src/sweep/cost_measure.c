@@ -78,6 +78,9 @@ static void line_through(double x0, double y0, double x1, double y1, double *bas
 static ql_status fit(ql_cost *cost, const ql_options *options, const ql_engine_class *engine)
 {
     measurement small, large;
+    ql_options warm = *options; /* memory that the first mesh clears goes from one to the next (base/memory.h) */
+    warm.quads.enabled = false;
+    QL_TRY(measure(&small, &warm, engine, SMALL_FACES));
     QL_TRY(measure(&small, options, engine, SMALL_FACES));
     QL_TRY(measure(&large, options, engine, LARGE_FACES));
     int64_t off = options->train.off_points;

@@ -322,6 +322,16 @@ static void refusals(void **state)
     assert_int_equal(ql_engine_cpu.create(&engine, &f.setup), QL_STATUS_NO_MEMORY);
     assert_non_null(strstr(ql_error_text(), "memory_mb"));
     assert_null(engine);
+
+    /* without a limit what the machine does not have is refused before any of it is taken */
+    f.options.engine.memory_mb = 0;
+    const int32_t faces = f.tables.face_count;
+    int64_t bytes;
+    f.tables.face_count = 2000000000;
+    assert_int_equal(ql_engine_cpu.memory(&f.setup, &bytes), QL_STATUS_NO_MEMORY);
+    assert_non_null(strstr(ql_error_text(), "this machine has"));
+    f.tables.face_count = faces;
+    assert_int_equal(ql_engine_cpu.memory(&f.setup, &bytes), QL_OK);
     close_fixture(&f);
 }
 

@@ -33,7 +33,7 @@ static int attempts_until_refused(bool crash, int64_t faces)
 {
     for (int begun = 0; begun < 100; ++begun) {
         ql_attempt attempt;
-        ql_status status = ql_attempt_begin(&attempt, folder, "mesh-0", faces, 0, 3);
+        ql_status status = ql_attempt_begin(&attempt, folder, "mesh-0", faces, 0, 2);
         if (status == QL_STATUS_MESH) return begun;
         ASSERT_OK(status);
         if (crash) ASSERT_OK(ql_file_write_whole(attempt.mark, "", 0));
@@ -44,8 +44,8 @@ static int attempts_until_refused(bool crash, int64_t faces)
 static void test_crashes_count_fully(void **state)
 {
     (void)state;
-    assert_int_equal(attempts_until_refused(true, 100), 3);
-    assert_non_null(strstr(ql_error_text(), "crashed 3 times"));
+    assert_int_equal(attempts_until_refused(true, 100), 2);
+    assert_non_null(strstr(ql_error_text(), "crashed 2 times"));
 }
 
 static void test_kills_from_outside_hardly_count(void **state)
@@ -60,12 +60,12 @@ static void test_lack_of_memory_counts(void **state)
     (void)state;
     ql_attempt attempt;
     char path[QL_PATH_SIZE];
-    for (int i = 0; i < 3; ++i) {
-        ASSERT_OK(ql_attempt_begin(&attempt, folder, "mesh-0", 2000000000, 0, 3));
+    for (int i = 0; i < 2; ++i) {
+        ASSERT_OK(ql_attempt_begin(&attempt, folder, "mesh-0", 2000000000, 0, 2));
         (void)snprintf(path, sizeof path, "%s/checkpoints/mesh-0.begun", folder);
         ASSERT_OK(ql_file_write_whole(path, "1 2 3\n", 6)); /* began on another machine */
     }
-    assert_int_equal(ql_attempt_begin(&attempt, folder, "mesh-0", 2000000000, 0, 3), QL_STATUS_MESH);
+    assert_int_equal(ql_attempt_begin(&attempt, folder, "mesh-0", 2000000000, 0, 2), QL_STATUS_MESH);
     assert_non_null(strstr(ql_error_text(), "lack of memory"));
 }
 

@@ -278,6 +278,18 @@ static size_t free_budget(void)
     return (size_t)ql_machine_memory_share(&machine) / 2;
 }
 
+/* What is more than the whole machine has left would be killed later, with all that this process does. */
+static ql_status refuse_too_much(const ql_cpu *cpu, size_t bytes)
+{
+    ql_machine machine;
+    ql_machine_look(&machine);
+    const int64_t left = ql_machine_memory_left(&machine);
+    if (left <= 0 || bytes <= (size_t)left) return QL_OK;
+    return QL_FAIL(NO_MEMORY, "engine cpu needs %zu MB for %d faces with %d threads, this machine has %lld MB left; %s",
+                   (bytes >> 20) + 1, cpu->setup.tables->face_count, cpu->members, (long long)(left >> 20),
+                   "run on a larger one, share the mesh among ranks on several (sweep.group), or lower engine.threads");
+}
+
 /* Keeps activations where they fit into engine.memory_mb, or into our part of what is free now. */
 static ql_status choose_memory(ql_cpu *cpu, size_t *bytes)
 {
@@ -295,7 +307,11 @@ static ql_status choose_memory(ql_cpu *cpu, size_t *bytes)
             "engine cpu needs %zu MB for %d faces with %d threads, engine.memory_mb allows %lld; raise it or "
             "lower engine.threads",
             (*bytes >> 20) + 1, cpu->setup.tables->face_count, cpu->members, (long long)options->memory_mb);
-    return QL_OK;
+    if (limit > 0) return QL_OK;
+    if (refuse_too_much(cpu, *bytes) == QL_OK) return QL_OK;
+    ql_error_clear();
+    ql_memory_drop_kept();
+    return refuse_too_much(cpu, *bytes);
 }
 
 ql_status ql_cpu_plan(ql_cpu *cpu, const ql_engine_setup *setup, size_t *bytes)
