@@ -29,7 +29,7 @@ static ql_status wait_for_group(ql_comm *world, bool step)
                                        .count = 1,
                                        .meshes = 1,
                                        .log_interval_s = 1000,
-                                       .hang_limit_s = 1};
+                                       .hang_limit_s = step ? 5 : 1};
     QL_TRY(ql_crew_create(&crew, world, &settings));
     QL_TRY(ql_crew_next(crew, true, &grant));
     if (grant.size != 2) return QL_FAIL(INTERNAL, "granted to %d ranks", grant.size);
