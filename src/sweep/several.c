@@ -34,6 +34,8 @@ static int count_active(const ql_several *several)
     return count;
 }
 
+bool ql_several_idle(const ql_several *several) { return count_active(several) == 0; }
+
 bool ql_several_admits(const ql_several *several, int size_class)
 {
     double taken = 0;

@@ -40,6 +40,9 @@ int ql_several_number(const ql_several *several, int size_class);
 /* Whether a mesh of this class may begin beside those that train. */
 bool ql_several_admits(const ql_several *several, int size_class);
 
+/* Whether no mesh trains. */
+bool ql_several_idle(const ql_several *several);
+
 void ql_several_begin(ql_several *several, int lane, int size_class);
 void ql_several_end(ql_several *several, int lane);
 

@@ -321,6 +321,60 @@ ql_status ql_worker_end_training(ql_lane *lane, ql_task *task, ql_status status)
     return QL_OK;
 }
 
+/* ---- several meshes at once ---- */
+
+static int class_of(const ql_lane *lane, const ql_task *task)
+{
+    const ql_engine_class *engine = lane->worker->setup->engine;
+    if (engine->at_once == NULL || task->stage != NULL) return 0;
+    return ql_several_class(engine->at_once(task->mesh.face_count, task->options.train.off_points));
+}
+
+/* With the mutex held: until something changes, or a moment has passed in which the run may have been stopped. */
+static void wait_a_moment(ql_worker *worker)
+{
+    struct timespec until;
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += 50 * 1000 * 1000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    (void)pthread_cond_timedwait(&worker->changed, &worker->mutex, &until);
+}
+
+/* Until there is room for the mesh beside those that train, or the run stops. */
+static void wait_for_room(ql_lane *lane, const ql_task *task)
+{
+    ql_worker *worker = lane->worker;
+    const int size_class = class_of(lane, task);
+    (void)pthread_mutex_lock(&worker->mutex);
+    while (!ql_several_admits(&worker->several, size_class) && !ql_crew_should_stop(worker->setup->crew))
+        wait_a_moment(worker);
+    ql_several_begin(&worker->several, lane->number, size_class);
+    (void)pthread_mutex_unlock(&worker->mutex);
+}
+
+static void make_room(ql_lane *lane)
+{
+    (void)pthread_mutex_lock(&lane->worker->mutex);
+    ql_several_end(&lane->worker->several, lane->number);
+    (void)pthread_cond_broadcast(&lane->worker->changed);
+    (void)pthread_mutex_unlock(&lane->worker->mutex);
+}
+
+/* For a mesh that found no memory beside the others: lets nobody in until they are done. */
+static void wait_to_be_alone(ql_lane *lane, const ql_task *task)
+{
+    ql_worker *worker = lane->worker;
+    QL_INFO("%s: not enough memory beside the other meshes, waits until they are done", task->work->id);
+    make_room(lane);
+    (void)pthread_mutex_lock(&worker->door);
+    (void)pthread_mutex_lock(&worker->mutex);
+    while (!ql_several_idle(&worker->several) && !ql_crew_should_stop(worker->setup->crew)) wait_a_moment(worker);
+    ql_several_begin(&worker->several, lane->number, 0);
+    (void)pthread_mutex_unlock(&worker->mutex);
+    (void)pthread_mutex_unlock(&worker->door);
+}
+
 ql_status ql_worker_train(ql_lane *lane, ql_task *task)
 {
     ql_worker *worker = lane->worker;
@@ -336,6 +390,10 @@ ql_status ql_worker_train(ql_lane *lane, ql_task *task)
         ql_task_fail(task, status, "process");
     else if (status == QL_OK)
         status = ql_worker_train_with(lane, task, &snapshot, NULL, 0);
+    if (status == QL_STATUS_NO_MEMORY && worker->lanes > 1 && task->stage == NULL) {
+        wait_to_be_alone(lane, task);
+        status = should_stop(lane) ? QL_STATUS_STOPPED : ql_worker_train_with(lane, task, &snapshot, NULL, 0);
+    }
     ql_snapshot_destroy(&snapshot);
     return ql_worker_end_training(lane, task, status);
 }
@@ -409,47 +467,12 @@ static ql_status train_if_sound(ql_lane *lane, ql_task *task)
     return may_begin(lane) ? ql_worker_train(lane, task) : QL_STATUS_STOPPED;
 }
 
-/* ---- several meshes at once ---- */
-
 /* Threads that may train at the same time. Where nobody but us takes the messenger's turn there is one. */
 static int lanes_wanted(const ql_worker *worker)
 {
     if (!ql_crew_has_messenger(worker->setup->crew)) return 1;
     if (worker->several.fixed > 0) return worker->several.fixed;
     return worker->setup->engine->at_once != NULL ? QL_SEVERAL_MOST : 1;
-}
-
-static int class_of(const ql_lane *lane, const ql_task *task)
-{
-    const ql_engine_class *engine = lane->worker->setup->engine;
-    if (engine->at_once == NULL || task->stage != NULL) return 0;
-    return ql_several_class(engine->at_once(task->mesh.face_count, task->options.train.off_points));
-}
-
-/* Until there is room for the mesh beside those that train, or the run stops. */
-static void wait_for_room(ql_lane *lane, const ql_task *task)
-{
-    ql_worker *worker = lane->worker;
-    const int size_class = class_of(lane, task);
-    (void)pthread_mutex_lock(&worker->mutex);
-    while (!ql_several_admits(&worker->several, size_class) && !ql_crew_should_stop(worker->setup->crew)) {
-        struct timespec until;
-        (void)clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_nsec += 50 * 1000 * 1000;
-        until.tv_sec += until.tv_nsec / 1000000000;
-        until.tv_nsec %= 1000000000;
-        (void)pthread_cond_timedwait(&worker->changed, &worker->mutex, &until);
-    }
-    ql_several_begin(&worker->several, lane->number, size_class);
-    (void)pthread_mutex_unlock(&worker->mutex);
-}
-
-static void make_room(ql_lane *lane)
-{
-    (void)pthread_mutex_lock(&lane->worker->mutex);
-    ql_several_end(&lane->worker->several, lane->number);
-    (void)pthread_cond_broadcast(&lane->worker->changed);
-    (void)pthread_mutex_unlock(&lane->worker->mutex);
 }
 
 /* One lane at a time waits for a mesh and for room, so that no more is taken on than will soon be trained. */

@@ -22,6 +22,11 @@ expect_code 1
 expect_out "4 of 5 meshes finished, 1 failed"
 rm in/bad.off
 
+# no memory beside the others: each tries again when they are done, and says why it failed
+on 1 run in -o narrow $FEW --set engine.name=cpu --set sweep.at_once=3 --set engine.memory_mb=1
+expect_code 1
+expect_out "4 failed"
+
 # stopped while several train: each leaves a checkpoint, the next start finishes them
 STEPS="--set train.steps=4000 --set train.off_points=40 --set quads.enabled=false --set engine.name=cpu --set sweep.at_once=4"
 start 1 run in -o stopped $STEPS --set engine.threads=4
