@@ -11,7 +11,7 @@
 
 #include "step_data.h"
 
-/* A matrix of activations: float32 and, where the products want another form, an operand beside it (else op.hi == x). */
+/* A matrix of activations: float32 and, where the products want another form, an operand beside it (else op.data == x). */
 struct ql_activation {
     float *x;
     int ld;
@@ -20,10 +20,11 @@ struct ql_activation {
     QL_BODY void put(int64_t row, int column, float value) const
     {
         if (x != nullptr) x[row * ld + column] = value;
-        if (op.hi != x) op.put(row * op.ld + column, value);
+        if (op.data != x) op.put(row * op.ld + column, value);
     }
-    int size() const { return (x != nullptr ? 4 : 0) + (op.hi != x ? op.size() : 0); }
+    int size() const { return (x != nullptr ? 4 : 0) + (op.data != x ? op.size() : 0); }
     QL_BODY ql_activation columns(int at) const { return ql_activation{x + at, ld, op.from(at)}; }
+    QL_BODY ql_activation rows(int64_t at) const { return ql_activation{x + at * ld, ld, op.from(at * op.ld)}; }
 };
 
 /* Where slices of rows leave their sums. */
@@ -153,15 +154,17 @@ template <int WIDTH, bool RELU> struct ql_norm_backward {
     }
 };
 
-/* rows(slices): in place adjoint = 0 where y is not positive; and its column sums. */
+/* rows(slices): out = adjoint where y is positive, else 0; and its column sums. May work in place. */
 template <int WIDTH> struct ql_relu_backward {
     const float *y;
     int y_ld;
-    ql_activation adjoint;
+    const float *adjoint;
+    int adjoint_ld;
+    ql_activation out;
     ql_column_sums sums;
     int column;
 
-    double bytes() const { return WIDTH * (sums.slice_rows * (8.0 + adjoint.size()) + 4); }
+    double bytes() const { return WIDTH * (sums.slice_rows * (8.0 + out.size()) + 4); }
 
     template <class Team> QL_BODY void operator()(int64_t slice, const Team &team) const
     {
@@ -171,8 +174,8 @@ template <int WIDTH> struct ql_relu_backward {
         for (int64_t row = sums.begin(slice); row < sums.end(slice); ++row)
             for (int j = 0; j < MINE; ++j) {
                 int k = team.lane() + j * Team::SIZE;
-                float a = y[row * y_ld + k] > 0 ? adjoint.x[row * adjoint.ld + k] : 0.0f;
-                adjoint.put(row, k, a);
+                float a = y[row * y_ld + k] > 0 ? adjoint[row * adjoint_ld + k] : 0.0f;
+                out.put(row, k, a);
                 sum[j] += a;
             }
         for (int j = 0; j < MINE; ++j)

@@ -34,14 +34,12 @@ class ql_count_machine
         add(1, static_cast<double>(count) * body.bytes(), 0);
     }
 
-    /* Three passes over C in SPLIT: written, read and written twice. */
     void gemm(const ql_gemm &g)
     {
         const double m = g.m, n = g.n, k = g.k, batch = g.batch;
-        const bool split = g.a.kind == QL_OPERAND_SPLIT;
-        const double a = m * k * (split ? 12 : g.a.size()), b = n * k * (split ? 12 : g.b.size());
-        const double c = m * n * (split ? 20 : 4), addend = g.addend != nullptr ? 4 * m * n : 0;
-        add(split ? 3 : 1, batch * (a + b + c + addend), 2 * batch * m * n * k);
+        const double a = m * k * g.a.size(), b = n * k * g.b.size(), c = m * n * 4;
+        const double addend = g.addend != nullptr ? 4 * m * n : 0;
+        add(1, batch * (a + b + c + addend), 2 * batch * m * n * k);
     }
 
     static void give_host(float *) {} /* a group is not counted */

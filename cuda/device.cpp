@@ -40,11 +40,14 @@ ql_status ql_cuda_available(void)
         return QL_FAIL(ENVIRONMENT, "%s has compute capability %d.%d; 8.0 or newer is needed", properties.name,
                        properties.major, properties.minor);
     QL_TRY(ql_lt_load());
-    (void)snprintf(ql_cuda_summary, sizeof ql_cuda_summary,
+    char summary[sizeof ql_cuda_summary];
+    (void)snprintf(summary, sizeof summary,
                    "GPU %d of %d: %.96s, compute capability %d.%d, %.0f GB, %d multiprocessors (CUDA %d.%d)", device,
                    count, properties.name, properties.major, properties.minor,
                    static_cast<double>(properties.totalGlobalMem) / 1e9, properties.multiProcessorCount,
                    CUDART_VERSION / 1000, CUDART_VERSION / 10 % 100);
+    if (strcmp(summary, ql_cuda_summary) != 0)
+        memcpy(ql_cuda_summary, summary, sizeof summary); /* read by other threads */
     return QL_OK;
 }
 

@@ -3,7 +3,7 @@
  *
  * A machine has: available, budget; open, allocate, release; block_open, block_send, block_close (the tables' way to the
  * device, from any thread, without a machine) and block_wait; upload, download (complete at return); each, rows, gemm, zero;
- * enter, leave (named ranges); replay (a recorded sequence of launches); device (who it is, what it took); status (the first
+ * enter, leave (named ranges); replay (a recorded sequence of launches), forget (what was recorded); device (who it is, what it took); status (the first
  * error since open: after it everything does nothing). */
 #ifndef QL_CUDA_ENGINE_CORE_H
 #define QL_CUDA_ENGINE_CORE_H
@@ -54,6 +54,7 @@ template <class Machine> struct ql_cuda_engine {
     {
         if (engine == nullptr) return;
         ql_cuda_engine *e = of(engine);
+        e->m.forget();
         e->sharing.close();
         if (e->device_memory != nullptr) e->m.release(e->device_memory);
         Machine::block_close(&e->block);
@@ -200,10 +201,8 @@ template <class Machine> struct ql_cuda_engine {
     /* A step in four parts; the ranks of a group exchange angles behind the first and gradients behind the next two. */
     void launch_angles()
     {
-        ql_sdf_sequence<Machine> sdf(m, n);
         ql_angle_sequence<Machine> angle(m, n);
         m.zero(n.gradient, QL_PADDED_COUNT * sizeof(float));
-        sdf.prepare();
         angle.prepare(n.step->drop); /* an address on the device */
         for (int chunk = 0; chunk < n.plan.angle_chunks; ++chunk) angle.forward(chunk);
     }
@@ -234,8 +233,35 @@ template <class Machine> struct ql_cuda_engine {
 
     enum { WHOLE = 0, ANGLES = 0, SURFACE, OFF, NORM }; /* recorded sequences */
 
+    void launch_alone()
+    {
+        launch_angles();
+        launch_surface();
+        launch_off();
+        launch_norm();
+    }
+
+    /* A step between devices: the host has no part in it. */
+    ql_status launch_directly()
+    {
+        launch_angles();
+        QL_TRY(sharing.angles(m, n.theta));
+        launch_surface();
+        QL_TRY(sharing.sum(m, n.gradient, [this] { launch_off(); }));
+        launch_norm();
+        return QL_OK;
+    }
+
+    /* As one graph with NCCL's operations in it where all ranks can record that. */
     ql_status launch_together()
     {
+        if (sharing.direct_together() && m.records_groups()) {
+            ql_status status = QL_OK;
+            m.replay(
+                WHOLE, [&] { status = launch_directly(); },
+                [&](bool mine) { return sharing.all(mine && status == QL_OK); });
+            return status;
+        }
         m.replay(ANGLES, [this] { launch_angles(); });
         QL_TRY(sharing.angles(m, n.theta));
         m.replay(SURFACE, [this] { launch_surface(); });
@@ -259,12 +285,7 @@ template <class Machine> struct ql_cuda_engine {
         if (e->sharing.together())
             status = e->sharing.agree(e->m, e->launch_together());
         else
-            e->m.replay(WHOLE, [e] {
-                e->launch_angles();
-                e->launch_surface();
-                e->launch_off();
-                e->launch_norm();
-            });
+            e->m.replay(WHOLE, [e] { e->launch_alone(); });
         if (status == QL_OK) status = e->fetch_report(terms);
         QL_TRY(QL_CHAIN(status, "step %lld", static_cast<long long>(number)));
         terms[QL_LOSS_TOTAL] = ql_loss_total(weights, terms);
@@ -345,7 +366,6 @@ template <class Machine> struct ql_cuda_engine {
         ql_sdf_sequence<Machine> sdf(e->m, e->n);
         ql_sdf_chunk chunk = e->n.surface;
         chunk.point = e->n.off_point;
-        sdf.prepare();
         for (int64_t at = 0; at < count; at += chunk.rows) {
             int64_t now = count - at < chunk.rows ? count - at : chunk.rows;
             chunk.count = static_cast<int>(now);

@@ -11,6 +11,7 @@
 #include "nccl_comm.h"
 #include "network.h"
 #include "nvml.h"
+#include "tile_device.h"
 
 #include <cuda_runtime.h>
 #include <nvtx3/nvToolsExt.h>
@@ -29,6 +30,9 @@ template <class Body> __global__ void __launch_bounds__(QL_THREADS) ql_rows(int6
     int64_t row = static_cast<int64_t>(blockIdx.x) * QL_WARPS + threadIdx.x / 32;
     if (row < count) body(row, ql_team_warp()); /* whole warps: row is the same in all lanes */
 }
+
+/* Machines of this process that are open: several small meshes train at once then, each thread with one. */
+inline int ql_gpu_machines = 0;
 
 class ql_gpu_machine
 {
@@ -66,8 +70,11 @@ class ql_gpu_machine
         return QL_OK;
     }
 
+    /* From any thread, also one that never used the device: without a word it would make itself a context on GPU 0. */
     static void block_close(ql_table_block *block)
     {
+        if (block->stream == nullptr) return;
+        if (ql_cuda_use_device() != QL_OK) ql_error_clear();
         if (block->stream != nullptr) (void)cudaStreamSynchronize(static_cast<cudaStream_t>(block->stream));
         if (block->device != nullptr) (void)cudaFree(block->device);
         if (block->host != nullptr) (void)cudaFreeHost(block->host);
@@ -93,6 +100,9 @@ class ql_gpu_machine
         ql_meter_open(&meter, nullptr, bus_id, ql_clock_s());
         CUDA_TRY(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
         CUDA_TRY(cudaEventCreateWithFlags(&uploaded, cudaEventDisableTiming));
+        CUDA_TRY(cudaEventCreateWithFlags(&done, cudaEventDisableTiming | cudaEventBlockingSync));
+        __atomic_fetch_add(&ql_gpu_machines, 1, __ATOMIC_RELAXED);
+        counted = true;
         CUDA_TRY(cudaHostAlloc(&pinned, 2 * QL_PINNED, cudaHostAllocDefault));
         CUDA_TRY(cudaMalloc(&workspace, QL_LT_WORKSPACE));
         QL_TRY(ql_lt_open(&lt));
@@ -103,12 +113,13 @@ class ql_gpu_machine
     ~ql_gpu_machine()
     {
         ql_meter_close(&meter);
-        for (cudaGraphExec_t one : graph)
-            if (one != nullptr) (void)cudaGraphExecDestroy(one);
+        forget();
         ql_lt_close(&lt);
         if (workspace != nullptr) (void)cudaFree(workspace);
         if (pinned != nullptr) (void)cudaFreeHost(pinned);
         if (uploaded != nullptr) (void)cudaEventDestroy(uploaded);
+        if (done != nullptr) (void)cudaEventDestroy(done);
+        if (counted) __atomic_fetch_sub(&ql_gpu_machines, 1, __ATOMIC_RELAXED);
         if (stream != nullptr) (void)cudaStreamDestroy(stream);
     }
 
@@ -155,7 +166,7 @@ class ql_gpu_machine
         if (failed() || bytes == 0) return;
         void *landing = bytes > QL_PINNED ? to : static_cast<char *>(pinned) + QL_PINNED;
         check(cudaMemcpyAsync(landing, from, bytes, cudaMemcpyDeviceToHost, stream), "cudaMemcpyAsync to the host");
-        check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
+        if (!failed()) wait_for_device();
         if (!failed() && landing != to) memcpy(to, landing, bytes);
     }
 
@@ -181,43 +192,44 @@ class ql_gpu_machine
         check(cudaGetLastError(), "launch of a kernel over rows");
     }
 
-    /* SPLIT: the small products first, so that the last pass carries the epilogue. */
     void gemm(const ql_gemm &g)
     {
-        static const ql_lt_pass single[] = {{false, false, true, true}};
-        static const ql_lt_pass split[] = {
-            {true, false, true, false}, {false, true, false, false}, {false, false, false, true}};
         if (failed()) return;
-        bool done = passes(g, g.a.kind == QL_OPERAND_SPLIT ? split : single, g.a.kind == QL_OPERAND_SPLIT ? 3 : 1);
-        if (failed() || done) return;
-        ql_gemm plain = g; /* no algorithm with this epilogue: the product alone, then a kernel */
-        plain.addend = nullptr;
-        plain.bias = nullptr;
-        plain.relu = false;
-        plain.addend_ld = 0;
-        if (g.addend == g.c || g.batch > 1 ||
-            !passes(plain, g.a.kind == QL_OPERAND_SPLIT ? split : single, g.a.kind == QL_OPERAND_SPLIT ? 3 : 1)) {
-            if (!failed())
-                first_error =
-                    QL_FAIL(ENVIRONMENT, "cuBLASLt has no algorithm for a product of %d x %d x %d", g.m, g.n, g.k);
-            return;
-        }
-        each(static_cast<int64_t>(g.m) * g.n,
-             ql_epilogue{g.c, g.addend, g.bias, g.ldc, g.addend_ld > 0 ? g.addend_ld : g.ldc, g.n, g.relu});
+        if (g.a.kind == QL_OPERAND_SPLIT ? by_tiles(g) : by_library(g)) return;
+        if (!failed()) first_error = QL_FAIL(ENVIRONMENT, "no algorithm for a product of %d x %d x %d", g.m, g.n, g.k);
     }
 
     /* Runs a sequence: launch by launch at first, as a graph from the second time on (launch by launch where none can be
-     * made). */
-    template <class Sequence> void replay(int which, const Sequence &sequence)
+     * made). A sequence with operations of a group is recorded on all its ranks or on none: `all_have` tells whether, from
+     * whether we could. It is called with the second call and no other, whatever has failed. */
+    template <class Sequence, class Agree> void replay(int which, const Sequence &sequence, const Agree &all_have)
     {
+        if (calls[which]++ == 1) {
+            if (!failed()) record(&graph[which], sequence);
+            if (!all_have(graph[which] != nullptr)) drop(&graph[which]);
+        }
         if (failed()) return;
         ql_meter_sample(&meter, ql_clock_s());
-        if (calls[which]++ == 1) record(&graph[which], sequence);
         if (graph[which] == nullptr)
             sequence();
         else
             check(cudaGraphLaunch(graph[which], stream), "cudaGraphLaunch");
     }
+
+    template <class Sequence> void replay(int which, const Sequence &sequence)
+    {
+        replay(which, sequence, [](bool mine) { return mine; });
+    }
+
+    /* All graphs; before what they contain goes (a communicator). */
+    void forget()
+    {
+        if (stream != nullptr) (void)cudaStreamSynchronize(stream);
+        for (cudaGraphExec_t &one : graph) drop(&one);
+    }
+
+    /* Whether a sequence may hold the operations of `connect`'s communicator. Collective knowledge: the same on all ranks. */
+    bool records_groups() const { return nccl_recorded; }
 
     /* ---- groups ---- */
 
@@ -240,6 +252,7 @@ class ql_gpu_machine
         ql_nccl_candidate mine = {}, *all = nullptr;
         mine.version = ql_nccl_version(why, sizeof why);
         mine.available = mine.version > 0;
+        mine.records = ql_nccl_records(mine.version, driver_version());
         (void)gethostname(mine.host, sizeof mine.host - 1);
         ql_status status = ql_cuda_judge(cudaDeviceGetPCIBusId(mine.bus_id, sizeof mine.bus_id, device_number),
                                          "cudaDeviceGetPCIBusId", __FILE__, __LINE__);
@@ -248,6 +261,8 @@ class ql_gpu_machine
         *direct = nullptr;
         status = ql_comm_agree(group, status);
         if (status == QL_OK) status = group->kind->allgather(group, &mine, all, sizeof mine);
+        nccl_recorded = status == QL_OK;
+        for (int rank = 0; status == QL_OK && rank < group->size; ++rank) nccl_recorded &= all[rank].records;
         if (status == QL_OK && ql_nccl_choose(all, group->size, why, sizeof why))
             status = ql_nccl_open(direct, group, stream);
         else if (status == QL_OK && group->rank == 0)
@@ -258,14 +273,28 @@ class ql_gpu_machine
 
   private:
     cudaStream_t stream = nullptr;
-    cudaEvent_t uploaded = nullptr;
+    cudaEvent_t uploaded = nullptr, done = nullptr;
+    bool counted = false;
     cudaGraphExec_t graph[QL_SEQUENCES] = {};
     void *pinned = nullptr, *workspace = nullptr;
     ql_lt lt = {};
     ql_status first_error = QL_OK;
     int64_t calls[QL_SEQUENCES] = {};
     int device_number = 0;
+    bool nccl_recorded = false;
     ql_meter meter = {};
+
+    static int driver_version()
+    {
+        int version = 0;
+        return cudaDriverGetVersion(&version) == cudaSuccess ? version : 0;
+    }
+
+    static void drop(cudaGraphExec_t *made)
+    {
+        if (*made != nullptr) (void)cudaGraphExecDestroy(*made);
+        *made = nullptr;
+    }
 
     static ql_status take_block(ql_table_block *block)
     {
@@ -280,20 +309,53 @@ class ql_gpu_machine
         return QL_OK;
     }
 
+    /* A thread alone spins, which costs a core and saves microseconds; several sleep, or they would take cores from each
+     * other. */
+    void wait_for_device()
+    {
+        if (__atomic_load_n(&ql_gpu_machines, __ATOMIC_RELAXED) < 2) {
+            check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
+            return;
+        }
+        check(cudaEventRecord(done, stream), "cudaEventRecord");
+        if (!failed()) check(cudaEventSynchronize(done), "cudaEventSynchronize");
+    }
+
     bool failed() const { return first_error != QL_OK; }
     void check(cudaError_t result, const char *call)
     {
         if (!failed() && result != cudaSuccess) first_error = ql_cuda_judge(result, call, __FILE__, __LINE__);
     }
-    static unsigned blocks(int64_t count, int size) { return static_cast<unsigned>((count + size - 1) / size); }
-
-    bool passes(const ql_gemm &g, const ql_lt_pass *pass, int count)
+    /* False: not done, or failed. */
+    bool by_tiles(const ql_gemm &g)
     {
-        bool done = true;
-        for (int p = 0; p < count && done && !failed(); ++p)
-            first_error = ql_lt_multiply(&lt, g, pass[p], stream, &done);
-        return done;
+        if (g.a.kind == QL_OPERAND_BF16 || !ql_tile_takes(g)) return false;
+        check(ql_tile_multiply(g, stream), "launch of a product");
+        return !failed();
     }
+
+    /* Where cuBLASLt has no algorithm with this epilogue: the product alone, then a kernel; where it has none at all: tiles,
+     * which are no less accurate. */
+    bool by_library(const ql_gemm &g)
+    {
+        bool done = false;
+        first_error = ql_lt_multiply(&lt, g, stream, &done);
+        if (failed() || done) return done;
+        if (g.addend == g.c || g.batch > 1) return by_tiles(g);
+        ql_gemm plain = g;
+        plain.addend = nullptr;
+        plain.bias = nullptr;
+        plain.relu = false;
+        plain.addend_ld = 0;
+        first_error = ql_lt_multiply(&lt, plain, stream, &done);
+        if (failed()) return false;
+        if (!done) return by_tiles(g);
+        each(static_cast<int64_t>(g.m) * g.n,
+             ql_epilogue{g.c, g.addend, g.bias, g.ldc, g.addend_ld > 0 ? g.addend_ld : g.ldc, g.n, g.relu});
+        return !failed();
+    }
+
+    static unsigned blocks(int64_t count, int size) { return static_cast<unsigned>((count + size - 1) / size); }
 
     template <class Sequence> void record(cudaGraphExec_t *made, const Sequence &sequence)
     {
@@ -303,15 +365,20 @@ class ql_gpu_machine
         if (failed()) return;
         sequence();
         cudaError_t result = cudaStreamEndCapture(stream, &recorded);
-        if (failed()) return;
+        if (failed()) { /* what cannot be recorded may still run: a device that is lost says so again at the next launch */
+            QL_DEBUG("engine cuda: while recording: %s", ql_error_text());
+            ql_error_clear();
+            first_error = QL_OK;
+            if (result == cudaSuccess) result = cudaErrorStreamCaptureInvalidated;
+        }
         if (result == cudaSuccess) result = cudaGraphGetNodes(recorded, nullptr, &nodes);
-        if (result == cudaSuccess) result = cudaGraphInstantiate(made, recorded, 0);
+        if (result == cudaSuccess) result = cudaGraphInstantiateWithFlags(made, recorded, 0);
         if (recorded != nullptr) (void)cudaGraphDestroy(recorded);
         if (result == cudaSuccess) {
             QL_DEBUG("engine cuda: a step is a graph of %zu nodes", nodes);
             return;
         }
-        (void)cudaGetLastError(); /* a device that is lost says so again at the next launch */
+        (void)cudaGetLastError();
         *made = nullptr;
         QL_WARNING("engine cuda: a step could not be recorded (%s): it runs launch by launch, slower",
                    cudaGetErrorString(result));

@@ -2,6 +2,7 @@
 #include "count_machine.h"
 #include "engine_core.h"
 #include "host_machine.h"
+#include "tile_host.h"
 
 #include "host_engine.h"
 
@@ -31,8 +32,19 @@ extern "C" const ql_engine_class ql_engine_cuda_in_lanes =
 
 extern "C" void ql_cuda_host_faults(int64_t fail_at, ql_status status, int64_t memory)
 {
-    ql_faults = ql_host_faults{0, fail_at, status, memory > 0 ? memory : INT64_MAX};
+    ql_faults.calls = 0;
+    ql_faults.fail_at = fail_at;
+    ql_faults.status = status;
+    ql_faults.memory = memory > 0 ? memory : INT64_MAX;
 }
+
+extern "C" void ql_cuda_host_groups(bool direct, bool recorded)
+{
+    ql_faults.direct = direct;
+    ql_faults.cannot_record = !recorded;
+}
+
+extern "C" int64_t ql_cuda_host_recorded(void) { return ql_faults.recorded; }
 
 extern "C" int64_t ql_cuda_host_calls(void) { return ql_faults.calls; }
 
@@ -47,10 +59,7 @@ extern "C" ql_status ql_cuda_traffic_of(ql_traffic traffic[QL_TRAFFIC_MOST], int
                       static_cast<size_t>(plan.bytes), 0};
     e.setup = *setup;
     if (!ql_network_lay_out(&e.n, &plan, &arena)) return QL_FAIL(INTERNAL, "engine cuda: arena too small");
-    e.launch_angles();
-    e.launch_surface();
-    e.launch_off();
-    e.launch_norm();
+    e.launch_alone();
     *count = e.m.ranges;
     for (int r = 0; r < e.m.ranges; ++r)
         traffic[r] = ql_traffic{r > 0 ? e.m.range[r].name : "weights, loss, norm", e.m.range[r].launches,
@@ -71,4 +80,81 @@ extern "C" ql_status ql_cuda_plan_of(ql_plan_facts *facts, const ql_engine_setup
     facts->table_bytes = plan.table_bytes;
     ql_plan_describe(&plan, facts->text, sizeof facts->text);
     return QL_OK;
+}
+
+/* ---- products by tiles ---- */
+
+static float next_random(uint64_t *state)
+{
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return static_cast<float>(static_cast<int32_t>(*state >> 33)) / 1073741824.0f - 1.0f;
+}
+
+template <class Shape> static bool multiply_in_tiles(const ql_gemm &g)
+{
+    switch (g.product) {
+    case QL_PRODUCT_NT: return ql_tile_product_on_host<QL_PRODUCT_NT, Shape>(g);
+    case QL_PRODUCT_NN: return ql_tile_product_on_host<QL_PRODUCT_NN, Shape>(g);
+    case QL_PRODUCT_TN: return ql_tile_product_on_host<QL_PRODUCT_TN, Shape>(g);
+    }
+    return false;
+}
+
+/* Element (row, column) of the product in double precision. */
+static double exact(const ql_gemm &g, const float *before, int64_t row, int64_t column, int64_t batch)
+{
+    const float *a = static_cast<const float *>(g.a.data) + batch * g.stride_a;
+    const float *b = static_cast<const float *>(g.b.data) + batch * g.stride_b;
+    double sum = g.addend != nullptr ? static_cast<double>(before[row * g.ldc + column]) : 0;
+    for (int64_t k = 0; k < g.k; ++k)
+        sum += static_cast<double>(g.product == QL_PRODUCT_TN ? a[k * g.a.ld + row] : a[row * g.a.ld + k]) *
+               static_cast<double>(g.product == QL_PRODUCT_NT ? b[column * g.b.ld + k] : b[k * g.b.ld + column]);
+    if (g.bias != nullptr) sum += static_cast<double>(g.bias[column]);
+    return g.relu && sum < 0 ? 0 : sum;
+}
+
+/* Matrices of random numbers with rows longer than they need be; what lies between rows of the result must stay. */
+extern "C" ql_status ql_cuda_tile_error(double *error, const ql_tile_case *which)
+{
+    const bool tn = which->product == QL_PRODUCT_TN, nt = which->product == QL_PRODUCT_NT;
+    const int m = which->m, n = which->n, k = which->k, batch = which->batch;
+    const int lda = (tn ? m : k) + 4, ldb = (nt ? k : n) + 8, ldc = n + 2;
+    const int64_t size_a = static_cast<int64_t>(tn ? k : m) * lda, size_b = static_cast<int64_t>(nt ? n : k) * ldb;
+    const int64_t size_c = static_cast<int64_t>(m) * ldc, all = batch * (size_a + size_b + 2 * size_c) + n + 64;
+    float *numbers = static_cast<float *>(ql_memory_take(static_cast<size_t>(all), sizeof(float)));
+    if (numbers == nullptr) return QL_FAIL(NO_MEMORY, "no memory for a product");
+    uint64_t state = static_cast<uint64_t>(m) * 1000003u + static_cast<uint64_t>(n * 1009 + k);
+    for (int64_t i = 0; i < all; ++i) numbers[i] = next_random(&state);
+    float *a = numbers, *b = a + batch * size_a, *c = b + batch * size_b, *before = c + batch * size_c;
+    memcpy(before, c, static_cast<size_t>(batch * size_c) * sizeof(float));
+    ql_gemm g = {static_cast<ql_product>(which->product),
+                 m,
+                 n,
+                 k,
+                 ql_operand_of(a, lda, QL_OPERAND_SPLIT),
+                 ql_operand_of(b, ldb, QL_OPERAND_SPLIT),
+                 c,
+                 ldc,
+                 which->epilogue ? c : nullptr,
+                 which->epilogue ? before + batch * size_c : nullptr,
+                 which->epilogue,
+                 batch,
+                 size_a,
+                 size_b,
+                 size_c,
+                 0};
+    bool sound =
+        ql_tile_takes(g) && (which->large ? multiply_in_tiles<ql_tile_large>(g) : multiply_in_tiles<ql_tile_small>(g));
+    *error = 0;
+    for (int64_t s = 0; s < batch && sound; ++s)
+        for (int64_t row = 0; row < m; ++row)
+            for (int64_t column = 0; column < ldc; ++column) {
+                const int64_t at = s * size_c + row * ldc + column;
+                const double truth =
+                    column < n ? exact(g, before + s * size_c, row, column, s) : static_cast<double>(before[at]);
+                const double gap = fabs(static_cast<double>(c[at]) - truth);
+                if (!(gap <= *error)) *error = gap;
+            }
+    ql_free(numbers);
+    return sound ? QL_OK : QL_FAIL(INTERNAL, "a product that tiles do not take, or no memory");
 }

@@ -22,6 +22,11 @@ typedef struct ql_plan_facts {
 void ql_cuda_host_faults(int64_t fail_at, ql_status status, int64_t memory);
 int64_t ql_cuda_host_calls(void);
 
+/* Groups: whether arrays go directly from rank to rank, as between GPUs (the same on all ranks), and whether this rank can
+ * record that as a graph. How many steps of groups ran as recorded so far. */
+void ql_cuda_host_groups(bool direct, bool recorded);
+int64_t ql_cuda_host_recorded(void);
+
 /* What a step of this plan launches, moves and computes, by range (the first: all others together). */
 typedef struct ql_traffic {
     const char *name;
@@ -31,6 +36,14 @@ typedef struct ql_traffic {
 enum { QL_TRAFFIC_MOST = 8 };
 ql_status ql_cuda_traffic_of(ql_traffic traffic[QL_TRAFFIC_MOST], int *count, const ql_engine_setup *setup,
                              int64_t budget);
+
+/* A product of 3xtf32 by the tiles' own code (tile_product.h), threads as coroutines, of random numbers between -1 and 1:
+ * the largest error against double precision. product: enum ql_product; epilogue: addend, bias and ReLU. */
+typedef struct ql_tile_case {
+    int product, m, n, k, batch;
+    bool large, epilogue;
+} ql_tile_case;
+ql_status ql_cuda_tile_error(double *error, const ql_tile_case *which);
 
 ql_status ql_cuda_plan_of(ql_plan_facts *facts, const ql_engine_setup *setup, int64_t budget);
 

@@ -3,7 +3,7 @@
 #ifndef QL_CUDA_HOST_MACHINE_H
 #define QL_CUDA_HOST_MACHINE_H
 
-#include "portable.h"
+#include "tile_product.h"
 #include "warp.h"
 
 #include <cblas.h>
@@ -14,16 +14,17 @@ struct ql_host_faults {
     int64_t calls, fail_at;
     ql_status status;
     int64_t memory;
+    bool direct, cannot_record; /* groups, see host_engine.h */
+    int64_t recorded;
 };
-inline ql_host_faults ql_faults = {0, -1, QL_OK, INT64_MAX};
+inline ql_host_faults ql_faults = {0, -1, QL_OK, INT64_MAX, false, false, 0};
 
 template <bool LANES> class ql_host_machine
 {
   public:
     ~ql_host_machine()
     {
-        ql_free(a_rounded.values);
-        ql_free(b_rounded.values);
+        for (buffer *one : {&a_rounded, &b_rounded, &a_low, &b_low}) ql_free(one->values);
         ql_free(lanes);
     }
     static ql_status available() { return QL_OK; }
@@ -95,6 +96,15 @@ template <bool LANES> class ql_host_machine
     void enter(const char *) {}
     void leave() {}
     template <class Sequence> void replay(int, const Sequence &sequence) { sequence(); }
+    /* As on the device: decided with the second call, together. */
+    template <class Sequence, class Agree> void replay(int, const Sequence &sequence, const Agree &all_have)
+    {
+        if (steps++ == 1) has_graph = all_have(!ql_faults.cannot_record);
+        sequence();
+        ql_faults.recorded += has_graph;
+    }
+    void forget() {}
+    bool records_groups() const { return true; }
 
     /* What a group needs: host memory that the device reaches; here groups go through the host. */
     ql_status take_host(float **array, int64_t count)
@@ -103,10 +113,15 @@ template <bool LANES> class ql_host_machine
         return *array != nullptr ? QL_OK : QL_FAIL(NO_MEMORY, "no memory for a group's buffers");
     }
     static void give_host(float *array) { ql_free(array); }
-    ql_status connect(ql_comm **direct, ql_comm *)
+    /* Its "device" memory is the host's: any communicator can be the one between devices. */
+    ql_status connect(ql_comm **direct, ql_comm *group)
     {
         *direct = nullptr;
-        return QL_OK;
+        if (!ql_faults.direct) return QL_OK;
+        int members[16];
+        for (int rank = 0; rank < 16; ++rank) members[rank] = rank;
+        if (group->size > 16) return QL_FAIL(INTERNAL, "more ranks than a test has");
+        return group->kind->group(group, members, group->size, 77, direct);
     }
 
     template <class Body> void each(int64_t count, const Body &body)
@@ -130,6 +145,7 @@ template <bool LANES> class ql_host_machine
     void gemm(const ql_gemm &g)
     {
         if (!goes_on()) return;
+        if (g.a.kind == QL_OPERAND_SPLIT && !ql_tile_takes(g)) first_error = QL_FAIL(INTERNAL, "product not aligned");
         for (int64_t s = 0; s < g.batch; ++s) {
             ql_gemm slice = g;
             slice.a = g.a.from(s * g.stride_a);
@@ -141,6 +157,8 @@ template <bool LANES> class ql_host_machine
 
   private:
     ql_status first_error = QL_OK;
+    int64_t steps = 0; /* of a group */
+    bool has_graph = false;
     ql_lanes *lanes = nullptr;
 
     /* As the device's machine: the first error is kept, and then nothing more is done. */
@@ -156,12 +174,12 @@ template <bool LANES> class ql_host_machine
         float *values;
         size_t size;
     };
-    buffer a_rounded = {nullptr, 0}, b_rounded = {nullptr, 0};
+    buffer a_rounded = {nullptr, 0}, b_rounded = {nullptr, 0}, a_low = {nullptr, 0}, b_low = {nullptr, 0};
 
-    /* The operand as the tensor cores see it: float32 of the same shape. */
-    static const float *rounded(const ql_operand &op, int rows, int columns, buffer &to)
+    /* The operand as the tensor cores see it: float32 of the same shape. low: what SPLIT's first half leaves. */
+    static const float *rounded(const ql_operand &op, int rows, int columns, buffer &to, bool low = false)
     {
-        if (op.kind == QL_OPERAND_PLAIN || op.kind == QL_OPERAND_SPLIT) return static_cast<const float *>(op.hi);
+        if (op.kind == QL_OPERAND_PLAIN) return static_cast<const float *>(op.data);
         size_t size = static_cast<size_t>(rows) * static_cast<size_t>(op.ld);
         if (size > to.size) {
             ql_free(to.values);
@@ -170,8 +188,8 @@ template <bool LANES> class ql_host_machine
         }
         for (int64_t r = 0; r < rows; ++r)
             for (int64_t c = 0; c < columns; ++c) {
-                float x = op.get(r * op.ld + c);
-                to.values[r * op.ld + c] = op.kind == QL_OPERAND_TF32 ? ql_round_tf32(x) : x;
+                const float x = op.get(r * op.ld + c), high = op.kind == QL_OPERAND_BF16 ? x : ql_round_tf32(x);
+                to.values[r * op.ld + c] = low ? ql_round_tf32(x - high) : high;
             }
         return to.values;
     }
@@ -185,18 +203,17 @@ template <bool LANES> class ql_host_machine
 
     void one(const ql_gemm &g)
     {
-        const float *a =
-            rounded(g.a, g.product == QL_PRODUCT_TN ? g.k : g.m, g.product == QL_PRODUCT_TN ? g.m : g.k, a_rounded);
-        const float *b =
-            rounded(g.b, g.product == QL_PRODUCT_NT ? g.n : g.k, g.product == QL_PRODUCT_NT ? g.k : g.n, b_rounded);
+        const bool tn = g.product == QL_PRODUCT_TN, nt = g.product == QL_PRODUCT_NT;
+        const float *a = rounded(g.a, tn ? g.k : g.m, tn ? g.m : g.k, a_rounded);
+        const float *b = rounded(g.b, nt ? g.n : g.k, nt ? g.k : g.n, b_rounded);
         int addend_ld = g.addend_ld > 0 ? g.addend_ld : g.ldc;
         if (g.addend != nullptr && g.addend != g.c)
             for (int64_t r = 0; r < g.m; ++r)
                 memcpy(g.c + r * g.ldc, g.addend + r * addend_ld, static_cast<size_t>(g.n) * sizeof(float));
         multiply(g, a, b, g.addend != nullptr ? 1.0f : 0.0f);
         if (g.a.kind == QL_OPERAND_SPLIT) {
-            multiply(g, a, g.b.lo, 1.0f);
-            multiply(g, g.a.lo, b, 1.0f);
+            multiply(g, a, rounded(g.b, nt ? g.n : g.k, nt ? g.k : g.n, b_low, true), 1.0f);
+            multiply(g, rounded(g.a, tn ? g.k : g.m, tn ? g.m : g.k, a_low, true), b, 1.0f);
         }
         if (g.bias == nullptr && !g.relu) return;
         for (int64_t r = 0; r < g.m; ++r)

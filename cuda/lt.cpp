@@ -107,7 +107,7 @@ void ql_lt_close(ql_lt *lt)
 
 enum { EPILOGUE_NONE, EPILOGUE_BIAS, EPILOGUE_RELU, EPILOGUE_RELU_BIAS };
 
-ql_lt_key ql_lt_key_of(const ql_gemm &g, ql_lt_pass pass)
+static ql_lt_key key_of(const ql_gemm &g)
 {
     ql_lt_key key;
     memset(&key, 0, sizeof key);
@@ -118,11 +118,11 @@ ql_lt_key ql_lt_key_of(const ql_gemm &g, ql_lt_pass pass)
     key.lda = g.a.ld;
     key.ldb = g.b.ld;
     key.ldc = g.ldc;
-    key.accumulates = !pass.first || g.addend != nullptr;
-    key.addend_ld = pass.first && g.addend != nullptr && g.addend_ld > 0 ? g.addend_ld : g.ldc;
+    key.accumulates = g.addend != nullptr;
+    key.addend_ld = g.addend != nullptr && g.addend_ld > 0 ? g.addend_ld : g.ldc;
     key.batch = g.batch;
     key.kind = g.a.kind;
-    if (pass.last) key.epilogue = (g.bias != nullptr ? EPILOGUE_BIAS : 0) | (g.relu ? EPILOGUE_RELU : 0);
+    key.epilogue = (g.bias != nullptr ? EPILOGUE_BIAS : 0) | (g.relu ? EPILOGUE_RELU : 0);
     key.stride_a = g.batch > 1 ? g.stride_a : 0;
     key.stride_b = g.batch > 1 ? g.stride_b : 0;
     key.stride_c = g.batch > 1 ? g.stride_c : 0;
@@ -145,8 +145,7 @@ static ql_status describe(ql_lt_plan *plan)
 {
     const ql_lt_key &key = plan->key;
     const cudaDataType_t type = key.kind == QL_OPERAND_BF16 ? CUDA_R_16BF : CUDA_R_32F;
-    const bool tensor = key.kind == QL_OPERAND_TF32 || key.kind == QL_OPERAND_SPLIT;
-    const cublasComputeType_t compute = tensor ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+    const cublasComputeType_t compute = key.kind == QL_OPERAND_TF32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
     const cublasOperation_t none = CUBLAS_OP_N, transposed = CUBLAS_OP_T;
     const bool nt = key.product == QL_PRODUCT_NT, tn = key.product == QL_PRODUCT_TN;
     static const cublasLtEpilogue_t epilogues[] = {CUBLASLT_EPILOGUE_DEFAULT, CUBLASLT_EPILOGUE_BIAS,
@@ -187,7 +186,8 @@ static ql_status choose(ql_lt *lt, ql_lt_plan *plan, cublasLtMatmulPreference_t 
     return QL_OK;
 }
 
-static ql_status find_plan(ql_lt *lt, const ql_lt_key &key, ql_lt_plan **found)
+/* bias: what the heuristic may look at. */
+static ql_status find_plan(ql_lt *lt, const ql_lt_key &key, const float *bias, ql_lt_plan **found)
 {
     for (int p = 0; p < lt->count; ++p)
         if (memcmp(&lt->plans[p].key, &key, sizeof key) == 0) {
@@ -198,6 +198,8 @@ static ql_status find_plan(ql_lt *lt, const ql_lt_key &key, ql_lt_plan **found)
     ql_lt_plan *plan = &lt->plans[lt->count++];
     plan->key = key;
     QL_TRY(describe(plan));
+    if (bias != nullptr)
+        LT_TRY(cublasLtMatmulDescSetAttribute(plan->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias));
     cublasLtMatmulPreference_t preference = nullptr;
     LT_TRY(cublasLtMatmulPreferenceCreate(&preference));
     ql_status status = choose(lt, plan, preference);
@@ -206,19 +208,24 @@ static ql_status find_plan(ql_lt *lt, const ql_lt_key &key, ql_lt_plan **found)
     return status;
 }
 
-ql_status ql_lt_multiply(ql_lt *lt, const ql_gemm &g, ql_lt_pass pass, cudaStream_t stream, bool *done)
+ql_status ql_lt_multiply(ql_lt *lt, const ql_gemm &g, cudaStream_t stream, bool *done)
 {
     ql_lt_plan *plan = nullptr;
-    QL_TRY(find_plan(lt, ql_lt_key_of(g, pass), &plan));
+    QL_TRY(find_plan(lt, key_of(g), g.bias, &plan));
     *done = plan->usable;
     if (!plan->usable) return QL_OK;
     const float one = 1, beta = plan->key.accumulates ? 1.0f : 0.0f;
-    const void *a = pass.a_lo ? g.a.lo : g.a.hi, *b = pass.b_lo ? g.b.lo : g.b.hi;
-    const float *addend = pass.first && g.addend != nullptr ? g.addend : g.c;
-    if (pass.last && g.bias != nullptr)
+    const float *addend = g.addend != nullptr ? g.addend : g.c;
+    if (g.bias != nullptr)
         LT_TRY(
             cublasLtMatmulDescSetAttribute(plan->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &g.bias, sizeof g.bias));
-    LT_TRY(cublasLtMatmul(lt->handle, plan->operation, &one, b, plan->a, a, plan->b, &beta, addend, plan->c, g.c,
-                          plan->d, &plan->algorithm, lt->workspace, QL_LT_WORKSPACE, stream));
-    return QL_OK;
+    const cublasStatus_t result =
+        api.cublasLtMatmul(lt->handle, plan->operation, &one, g.b.data, plan->a, g.a.data, plan->b, &beta, addend,
+                           plan->c, g.c, plan->d, &plan->algorithm, lt->workspace, QL_LT_WORKSPACE, stream);
+    /* What the heuristic promised and the call refuses: as if it had no algorithm. Nothing was launched. */
+    if (result == CUBLAS_STATUS_NOT_SUPPORTED || result == CUBLAS_STATUS_INVALID_VALUE) {
+        plan->usable = *done = false;
+        return QL_OK;
+    }
+    return judge(result, "cublasLtMatmul", __LINE__);
 }

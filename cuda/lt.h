@@ -36,14 +36,7 @@ struct ql_lt {
 ql_status ql_lt_open(ql_lt *lt);
 void ql_lt_close(ql_lt *lt);
 
-/* One product in one pass. hi/lo: which half of a SPLIT operand. first: no accumulation onto c but for g.addend; last: bias
- * and ReLU are applied. *done = false (and nothing launched) where the library has no algorithm for it. */
-struct ql_lt_pass {
-    bool a_lo, b_lo, first, last;
-};
-ql_status ql_lt_multiply(ql_lt *lt, const ql_gemm &g, ql_lt_pass pass, cudaStream_t stream, bool *done);
-
-/* The key of a pass; exposed for tests. */
-ql_lt_key ql_lt_key_of(const ql_gemm &g, ql_lt_pass pass);
+/* One product, of any kind but SPLIT. *done = false (and nothing launched) where the library has no algorithm for it. */
+ql_status ql_lt_multiply(ql_lt *lt, const ql_gemm &g, cudaStream_t stream, bool *done);
 
 #endif

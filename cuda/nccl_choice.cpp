@@ -4,6 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
+bool ql_nccl_records(int nccl_version, int driver_version)
+{
+    return nccl_version >= 20900 && driver_version >= 11030; /* before 2.9 versions had four digits: 2804 */
+}
+
 bool ql_nccl_choose(const ql_nccl_candidate *all, int count, char *why, size_t size)
 {
     for (int i = 0; i < count; ++i) {

@@ -15,6 +15,7 @@ extern "C" {
 /* What a rank knows of itself when a group forms. */
 typedef struct ql_nccl_candidate {
     bool available; /* the library is there */
+    bool records;   /* its operations may be part of a graph */
     int version;
     char host[64], bus_id[32]; /* and the GPU that it uses */
 } ql_nccl_candidate;
@@ -22,6 +23,10 @@ typedef struct ql_nccl_candidate {
 /* Whether these ranks can use NCCL: all have it in one version, and no two share a GPU (NCCL refuses that). Otherwise `why`
  * says, in the words of a log line, what stands against it. The same on all ranks. */
 bool ql_nccl_choose(const ql_nccl_candidate *all, int count, char *why, size_t size);
+
+/* Whether operations of this NCCL (22803 = 2.28.3) can be recorded in a CUDA graph under a driver for this CUDA (12040 = 12.4):
+ * from 2.9 and 11.3 on (NCCL's manual, "Using NCCL with CUDA Graphs"). */
+bool ql_nccl_records(int nccl_version, int driver_version);
 
 #ifdef __cplusplus
 }

@@ -152,12 +152,9 @@ struct taker {
 
     ql_operand operand(int64_t rows, int width, ql_operand_kind kind)
     {
-        ql_operand op{nullptr, nullptr, width, kind};
-        float *hi = nullptr;
-        (*this)(hi, kind == QL_OPERAND_BF16 ? (rows * width + 1) / 2 : rows * width);
-        op.hi = hi;
-        if (kind == QL_OPERAND_SPLIT) (*this)(op.lo, rows * width);
-        return op;
+        float *numbers = nullptr;
+        (*this)(numbers, kind == QL_OPERAND_BF16 ? (rows * width + 1) / 2 : rows * width);
+        return ql_operand_of(numbers, width, kind);
     }
 
     /* float32 and, where the products want another form, the operand beside it. */
@@ -165,8 +162,7 @@ struct taker {
     {
         ql_activation a{nullptr, width, {}};
         (*this)(a.x, rows * width);
-        a.op = kind == QL_OPERAND_PLAIN || kind == QL_OPERAND_TF32 ? ql_operand_of(a.x, width, kind)
-                                                                   : operand(rows, width, kind);
+        a.op = kind == QL_OPERAND_BF16 ? operand(rows, width, kind) : ql_operand_of(a.x, width, kind);
         return a;
     }
 
@@ -188,14 +184,18 @@ static void lay_out_sdf_chunk(ql_sdf_chunk *chunk, taker &take, int rows, int ta
         chunk->weight[l] = ql_padded(layout->sdf[l].weight);
         chunk->bias[l] = ql_padded(layout->sdf[l].bias);
     }
+    const int64_t stacked = static_cast<int64_t>(rows) * (2 + tangents);
+    const ql_operand right = take.operand(stacked * QL_HIDDEN, QL_WIDTH, kind);
+    const ql_operand left = take.operand(stacked * QL_HIDDEN, QL_WIDTH, kind);
     for (int l = 0; l < QL_HIDDEN; ++l) {
         ql_sdf_layer *layer = &chunk->layer[l];
+        layer->right = right.from(l * stacked * QL_WIDTH); /* one behind the other, see weight_gradients */
+        layer->left = left.from(l * stacked * QL_WIDTH);
         take(layer->cosine, chunk->block * (l > 0 ? 1 + tangents : 1));
         layer->tangent = layer->cosine + chunk->block;
+        if (l == QL_HIDDEN - 1) continue;
         take(layer->z_part, chunk->block);
-        if (l < QL_HIDDEN - 1) take(layer->delta, chunk->block);
-        layer->right = take.operand(static_cast<int64_t>(rows) * (2 + tangents), QL_WIDTH, kind);
-        layer->left = take.operand(static_cast<int64_t>(rows) * (2 + tangents), QL_WIDTH, kind);
+        take(layer->delta, chunk->block);
     }
     take(chunk->value, rows);
     take(chunk->gradient, 3 * rows);
@@ -213,9 +213,7 @@ static void lay_out_sdf(ql_network *n, taker &take)
     int widest = plan->surface_rows > plan->off_rows ? plan->surface_rows : plan->off_rows;
     int64_t temporary =
         4 * plan->surface_rows > plan->off_rows ? 4 * static_cast<int64_t>(plan->surface_rows) : plan->off_rows;
-    n->sdf_weights = plan->sdf_kind == QL_OPERAND_PLAIN
-                         ? ql_operand_of(n->parameters, QL_WIDTH)
-                         : take.operand(QL_SDF_PARAMETER_COUNT + QL_GAP, 1, plan->sdf_kind);
+    n->sdf_weights = ql_operand_of(n->parameters, QL_WIDTH, plan->sdf_kind);
     take(n->off_point, 3 * static_cast<int64_t>(widest));
     take(n->temporary, temporary * QL_WIDTH);
     take(n->sdf_columns, static_cast<int64_t>(widest / QL_SDF_SUM_ROWS) * QL_SDF_SUMS * QL_WIDTH);
@@ -243,26 +241,42 @@ static void lay_out_angles(ql_network *n, taker &take)
 
 /* ---- angle network ---- */
 
-static const struct {
-    ql_stage stage;
-    int wide;
-} SKIPS[] = {{QL_STAGE_E2, 0}, {QL_STAGE_E1, 1}, {QL_STAGE_E0, 2}};
+/* A stage and what lies with it: the matrix that its first block reads, where that is as wide as the stage and of the same
+ * array; and its last output where that belongs to a wide matrix, which d1, d2, d3 read. */
+static void lay_out_stage(ql_angle_net *a, taker &take, ql_stage stage, ql_activation *input, const ql_activation *end)
+{
+    const ql_layout *layout = ql_layout_get();
+    const int begin = layout->stage_begin[stage], count = layout->stage_begin[stage + 1] - begin;
+    const int width = layout->block[begin].width, inner = layout->block[begin].inner;
+    const int first = input != nullptr ? 0 : 1; /* block whose input is the first of the array */
+    const int64_t rows = a->rows;
+    ql_angle_stage *s = &a->stage[stage];
+    s->first = first;
+    s->inputs = take.activation(rows * (count + 1 - first - (end != nullptr)), width, a->kind);
+    s->relu1 = take.operand(rows * count, inner, a->kind);
+    s->relu2 = take.operand(rows * count, inner, a->kind);
+    if (input != nullptr) *input = s->inputs;
+    for (int i = 0; i < count; ++i) {
+        ql_angle_block *tape = &a->block[begin + i];
+        take(tape->down, rows * inner);
+        take(tape->mid, rows * inner);
+        tape->relu1 = s->relu1.from(i * rows * inner);
+        tape->relu2 = s->relu2.from(i * rows * inner);
+        tape->out = i == count - 1 && end != nullptr ? *end : s->inputs.rows((i + 1 - first) * rows);
+    }
+}
 
 static void lay_out_blocks(ql_angle_net *a, taker &take)
 {
-    const ql_layout *layout = ql_layout_get();
-    for (int b = 0; b < QL_BLOCK_COUNT; ++b) {
-        const ql_block *block = &layout->block[b];
-        ql_angle_block *tape = &a->block[b];
-        take(tape->down, static_cast<int64_t>(a->rows) * block->inner);
-        take(tape->mid, static_cast<int64_t>(a->rows) * block->inner);
-        tape->relu1 = take.operand(a->rows, block->inner, a->kind);
-        tape->relu2 = take.operand(a->rows, block->inner, a->kind);
-        int wide = -1;
-        for (const auto &skip : SKIPS) /* the ends of e2, e1, e0 are written where d1, d2, d3 read them */
-            if (b == layout->stage_begin[skip.stage + 1] - 1) wide = skip.wide;
-        tape->out = wide >= 0 ? a->wide[wide].columns(0) : take.activation(a->rows, block->width, a->kind);
-    }
+    lay_out_stage(a, take, QL_STAGE_E3, &a->a3, nullptr);
+    lay_out_stage(a, take, QL_STAGE_D1, &a->wide[0], nullptr);
+    lay_out_stage(a, take, QL_STAGE_D2, &a->wide[1], nullptr);
+    lay_out_stage(a, take, QL_STAGE_D3, &a->wide[2], nullptr);
+    lay_out_stage(a, take, QL_STAGE_H, &a->wide[3], nullptr);
+    const ql_activation e2 = a->wide[0].columns(0), e1 = a->wide[1].columns(0), e0 = a->wide[2].columns(0);
+    lay_out_stage(a, take, QL_STAGE_E0, &a->a0, &e0);
+    lay_out_stage(a, take, QL_STAGE_E1, nullptr, &e1);
+    lay_out_stage(a, take, QL_STAGE_E2, nullptr, &e2);
 }
 
 static void lay_out_angle(ql_network *n, taker &take)
@@ -270,22 +284,22 @@ static void lay_out_angle(ql_network *n, taker &take)
     ql_angle_net *a = &n->angle;
     const ql_plan *plan = &n->plan;
     int64_t rows = plan->angle_rows;
-    bool plain = plan->angle_kind == QL_OPERAND_PLAIN || plan->angle_kind == QL_OPERAND_TF32;
+    const bool plain = plan->angle_kind != QL_OPERAND_BF16;
     a->kind = plan->angle_kind;
     a->rows = plan->angle_rows;
     take(a->in_linear, rows * 256);
     take(a->widen_linear, rows * 512);
     take(a->h_linear, rows * 128);
     take(a->hidden, rows * QL_HEAD);
-    a->a0 = take.activation(rows, 256, a->kind);
-    a->a3 = take.activation(rows, 512, a->kind);
-    for (ql_activation &wide : a->wide) wide = take.activation(rows, 512, a->kind);
     lay_out_blocks(a, take);
+    a->masked = take.operand(rows * QL_STAGE_BLOCKS, 512, a->kind);
+    a->mid_adjoint = take.operand(rows * QL_STAGE_BLOCKS, 128, a->kind);
+    a->down_adjoint = take.operand(rows * QL_STAGE_BLOCKS, 128, a->kind);
     a->tail = take.operand(rows, 512, a->kind);
     a->out_norm = take.operand(rows, 128, a->kind);
-    a->p = take.activation(rows, 512, a->kind);
-    a->q = take.activation(rows, 512, a->kind);
-    for (ql_activation &e : a->e) e = take.activation(rows, 256, a->kind);
+    a->p = take.activation(rows, 512, QL_OPERAND_PLAIN);
+    a->q = take.activation(rows, 512, QL_OPERAND_PLAIN);
+    for (ql_activation &e : a->e) e = take.activation(rows, 256, QL_OPERAND_PLAIN);
     for (float *&d : a->d) take(d, rows * 256);
     take(a->inner, rows * 512);
     a->inner_adjoint = take.operand_alone(rows, 512, a->kind);
@@ -306,20 +320,22 @@ static void lay_out_angle(ql_network *n, taker &take)
     const ql_layout *layout = ql_layout_get();
     int64_t most = 0; /* weights of a stage's residual blocks together, and of a tail or two besides */
     for (int stage = 0; stage < QL_STAGE_COUNT; ++stage) {
-        int64_t sum = 2 * 512 * 256 * static_cast<int64_t>(ql_weight_slices(a->rows, 512, 256));
-        for (int b = layout->stage_begin[stage]; b < layout->stage_begin[stage + 1]; ++b)
-            for (const ql_dense *dense : {&layout->block[b].down, &layout->block[b].mid, &layout->block[b].up})
-                sum += static_cast<int64_t>(dense->in) * dense->out * ql_weight_slices(a->rows, dense->out, dense->in);
+        const int begin = layout->stage_begin[stage], count = layout->stage_begin[stage + 1] - begin;
+        int64_t sum = 2 * 512 * 256 * static_cast<int64_t>(ql_weight_slices(a->rows, 512, 256, 1));
+        for (const ql_dense *dense : {&layout->block[begin].down, &layout->block[begin].mid, &layout->block[begin].up})
+            for (int together : {1, count - 1, count})
+                sum += static_cast<int64_t>(dense->in) * dense->out * together *
+                       ql_weight_slices(a->rows, dense->out, dense->in, together);
         most = sum > most ? sum : most;
     }
     a->weight_room = most;
     take(a->weight_partial, most);
 }
 
-int ql_weight_slices(int rows, int out, int in)
+int ql_weight_slices(int rows, int out, int in, int count)
 {
     const int tile = 128, tiles_wanted = 132, least_rows = 256;
-    int tiles = pieces(out, tile) * pieces(in, tile), slices = 1;
+    int tiles = count * pieces(out, tile) * pieces(in, tile), slices = 1;
     while (2 * slices * tiles <= tiles_wanted && rows / (2 * slices) >= least_rows && slices < 64) slices *= 2;
     return slices;
 }

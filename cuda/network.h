@@ -58,9 +58,22 @@ struct ql_angle_columns {
 /* Fills places and, where `place` is not NULL, the padded parameter (or -1) of every column. */
 void ql_angle_columns_build(ql_angle_columns *columns, int32_t *place);
 
+/* What the blocks of a stage keep lies one behind the other, so that their weight gradients are one product each: inputs of
+ * blocks, in the order of blocks, from that of block `first` on (those of E1 and E2 begin in a wide matrix: 1, else 0). */
+struct ql_angle_stage {
+    ql_activation inputs;
+    int first;
+    ql_operand relu1, relu2;
+};
+
+enum { QL_STAGE_BLOCKS = 6 }; /* at most */
+
 struct ql_angle_net {
     ql_operand_kind kind;
     int rows;
+    ql_angle_stage stage[QL_STAGE_COUNT];
+    /* adjoints of a stage's blocks, one behind the other: of the outputs behind their ReLU, of mid's and down's outputs */
+    ql_operand masked, mid_adjoint, down_adjoint;
     float *in_linear, *widen_linear, *h_linear, *hidden;
     ql_activation a0, a3, wide[4]; /* inputs of d1, d2, d3, h: [e2 d0] [e1 d1] [e0 d2] [d3 s2 s1 s0] */
     ql_angle_block block[QL_BLOCK_COUNT];
@@ -101,8 +114,9 @@ struct ql_network {
 
 enum { QL_COLUMN_GROUP = 32, QL_SDF_SLICES = 8 };
 
-/* Slices into which the rows of a weight gradient's product are cut, so that its tiles fill a GPU; divides `rows`. */
-int ql_weight_slices(int rows, int out, int in);
+/* Slices into which the rows of weight gradients' products, `count` at a time, are cut, so that their tiles fill a GPU; divides
+ * `rows`. */
+int ql_weight_slices(int rows, int out, int in, int count);
 
 /* Lays the network out; false when the arena is full. With a measuring arena the addresses mean nothing. */
 bool ql_network_lay_out(ql_network *network, const ql_plan *plan, ql_arena *arena);

@@ -37,6 +37,11 @@ extern "C" {
 #else
 #define QL_BODY inline
 #endif
+#ifdef __CUDA_ARCH__
+#define QL_UNROLL _Pragma("unroll")
+#else
+#define QL_UNROLL
+#endif
 
 /* A team of one: the host. */
 struct ql_team_single {
@@ -95,50 +100,43 @@ QL_BODY float ql_float_of_bf16(uint16_t x) { return ql_float_of(static_cast<uint
  *   PLAIN  float32, multiplied in float32
  *   TF32   float32, multiplied by tensor cores that read 10 bits of fraction
  *   BF16   bfloat16
- *   SPLIT  two float32 arrays, hi + lo, each exact in tf32: three tensor core passes give float32's accuracy ("3xtf32") */
+ *   SPLIT  float32, split in two tf32 halves as it is multiplied: three tensor core passes give float32's accuracy
+ *          ("3xtf32", tile_product.h) */
 enum ql_operand_kind { QL_OPERAND_PLAIN, QL_OPERAND_TF32, QL_OPERAND_BF16, QL_OPERAND_SPLIT };
 
 /* A view of a matrix; never owns. Element (row, column) is at row * ld + column. */
 struct ql_operand {
-    void *hi;
-    float *lo; /* SPLIT only */
+    void *data;
     int ld;
     ql_operand_kind kind;
 
-    int size() const { return kind == QL_OPERAND_BF16 ? 2 : kind == QL_OPERAND_SPLIT ? 8 : 4; } /* bytes per element */
+    QL_BODY int size() const { return kind == QL_OPERAND_BF16 ? 2 : 4; } /* bytes per element */
 
     QL_BODY void put(int64_t at, float x) const
     {
-        if (kind == QL_OPERAND_BF16) {
-            static_cast<uint16_t *>(hi)[at] = ql_bf16_of(x);
-        } else if (kind == QL_OPERAND_SPLIT) {
-            float high = ql_round_tf32(x);
-            static_cast<float *>(hi)[at] = high;
-            lo[at] = ql_round_tf32(x - high);
-        } else {
-            static_cast<float *>(hi)[at] = x;
-        }
+        if (kind == QL_OPERAND_BF16)
+            static_cast<uint16_t *>(data)[at] = ql_bf16_of(x);
+        else
+            static_cast<float *>(data)[at] = x;
     }
 
     QL_BODY float get(int64_t at) const
     {
-        if (kind == QL_OPERAND_BF16) return ql_float_of_bf16(static_cast<uint16_t *>(hi)[at]);
-        float high = static_cast<float *>(hi)[at];
-        return kind == QL_OPERAND_SPLIT ? high + lo[at] : high;
+        if (kind == QL_OPERAND_BF16) return ql_float_of_bf16(static_cast<uint16_t *>(data)[at]);
+        return static_cast<float *>(data)[at];
     }
 
     QL_BODY ql_operand from(int64_t at) const
     {
         ql_operand view = *this;
-        view.hi = static_cast<char *>(hi) + at * (kind == QL_OPERAND_BF16 ? 2 : 4);
-        if (kind == QL_OPERAND_SPLIT) view.lo = lo + at;
+        view.data = static_cast<char *>(data) + at * size();
         return view;
     }
 };
 
 inline ql_operand ql_operand_of(float *matrix, int ld, ql_operand_kind kind = QL_OPERAND_PLAIN)
 {
-    return ql_operand{matrix, nullptr, ld, kind};
+    return ql_operand{matrix, ld, kind};
 }
 
 /* Tables on their way from pinned host memory to a device; all zeros: none. The last two are the device's own. */

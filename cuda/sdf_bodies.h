@@ -33,7 +33,7 @@ struct ql_sdf_layer {
     float *cosine;  /* holds z before the activation */
     float *tangent; /* T: 3 blocks behind `cosine`; not in layer 0, where T is W_0 */
     float *delta;   /* not in the last layer, where delta is the output's weights */
-    float *z_part;  /* z' through g and H alone */
+    float *z_part;  /* z' through g and H alone; not in the last layer */
     ql_operand right, left;
 };
 
@@ -73,16 +73,12 @@ struct ql_sdf_chunk {
     }
 };
 
-/* each(rows * 256): z (and T) become cos, sin and the operands of the next layer. Layer 0 computes its z here. */
+/* each(rows * 256), all layers but the last: z (and T) become cos, sin and the operands of the next layer. Layer 0 computes its z here. */
 template <int TANGENTS> struct ql_sdf_activate {
     ql_sdf_chunk chunk;
     int l;
 
-    double bytes() const
-    {
-        const int tangents = l < QL_HIDDEN - 1 ? TANGENTS : 0;
-        return (l > 0 ? 4 + 4 * tangents : 0) + 4 + (1 + tangents) * chunk.layer[l].right.size();
-    }
+    double bytes() const { return (l > 0 ? 4 + 4 * TANGENTS : 0) + 4 + (1 + TANGENTS) * chunk.layer[l].right.size(); }
 
     QL_BODY void operator()(int64_t at) const
     {
@@ -93,16 +89,16 @@ template <int TANGENTS> struct ql_sdf_activate {
             phase = ql_first_phase(chunk.parameters + chunk.weight[0] + 3 * k, chunk.point_at(at / QL_WIDTH), bias);
         else
             phase = QL_SDF_OMEGA * (layer.cosine[at] + bias);
-        if (l < QL_HIDDEN - 1) chunk.template load_tangent<TANGENTS>(l, at, t);
+        chunk.template load_tangent<TANGENTS>(l, at, t);
         ql_sine_cosine(phase, &s, &c);
         layer.cosine[at] = c;
         layer.right.put(at, s);
-        if (l == QL_HIDDEN - 1) return; /* nothing above reads the slopes */
         for (int d = 0; d < TANGENTS; ++d) layer.right.put((1 + d) * chunk.block + at, ql_sine_first(c) * t[d]);
     }
 };
 
-/* rows(rows): e_l, the layer's part of H; f with the last layer, g with the first. Called from the last layer down. */
+/* rows(rows): e_l, the layer's part of H; f with the last layer, whose sin and cos are taken here, g with the first. Called
+ * from the last layer down. */
 template <int TANGENTS> struct ql_sdf_sweep {
     ql_sdf_chunk chunk;
     int l;
@@ -111,7 +107,7 @@ template <int TANGENTS> struct ql_sdf_sweep {
     {
         const bool last = l == QL_HIDDEN - 1;
         const int sine = TANGENTS > 0 || last ? chunk.layer[l].right.size() : 0;
-        return QL_WIDTH * ((last ? 4 : 8) + sine + (l > 0 ? 4 * TANGENTS : 0) + chunk.layer[l].left.size()) +
+        return QL_WIDTH * (8 + sine + (l > 0 ? 4 * TANGENTS : 0) + chunk.layer[l].left.size()) +
                (TANGENTS > 0 ? 48 : 4);
     }
 
@@ -121,8 +117,15 @@ template <int TANGENTS> struct ql_sdf_sweep {
         float f = 0, g[3] = {0, 0, 0}, h[6] = {0, 0, 0, 0, 0, 0};
         for (int k = team.lane(); k < QL_WIDTH; k += Team::SIZE) {
             int64_t at = p * QL_WIDTH + k;
-            float delta = chunk.load_delta(l, at), e = ql_sine_first(layer.cosine[at]) * delta, t[3];
-            float s = TANGENTS > 0 || l == QL_HIDDEN - 1 ? layer.right.get(at) : 0.0f;
+            float s = 0, c = layer.cosine[at], t[3];
+            if (l == QL_HIDDEN - 1) {
+                ql_sine_cosine(QL_SDF_OMEGA * (c + chunk.parameters[chunk.bias[l] + k]), &s, &c);
+                layer.cosine[at] = c;
+                layer.right.put(at, s);
+            } else if (TANGENTS > 0) {
+                s = layer.right.get(at);
+            }
+            const float delta = chunk.load_delta(l, at), e = ql_sine_first(c) * delta;
             layer.left.put((1 + TANGENTS) * chunk.block + at, e);
             if (l == QL_HIDDEN - 1) f += chunk.weight5(k) * s;
             if (l == 0)
@@ -160,7 +163,27 @@ template <int TANGENTS> struct ql_sdf_sweep {
     }
 };
 
-/* each(rows * 256), layers upwards: delta'_l and z'_l through g and H. e_adjoint: e'_l from the product (unused in layer 0). */
+/* The full z'_l and T'_l of an element: z_part is z' through g and H, a the adjoint of its sine, slope those of 30 c T. */
+template <int TANGENTS>
+QL_BODY void ql_sdf_close(const ql_sdf_chunk &chunk, int l, int64_t at, float z_part, float a, const float slope[3])
+{
+    const ql_sdf_layer &layer = chunk.layer[l];
+    const float first = ql_sine_first(layer.cosine[at]);
+    float z = z_part + a * first, t[3], ht[3];
+    if (TANGENTS > 0) {
+        const float second = ql_sine_second(layer.right.get(at)), q = chunk.load_delta(l, at) * second;
+        chunk.template load_tangent<TANGENTS>(l, at, t);
+        ql_symmetric_times(chunk.hessian_adjoint + 6 * (at / QL_WIDTH), t, ht);
+        for (int d = 0; d < TANGENTS; ++d) {
+            z += slope[d] * t[d] * second;
+            layer.left.put((1 + d) * chunk.block + at, 2 * q * ht[d] + slope[d] * first);
+        }
+    }
+    layer.left.put(at, z);
+}
+
+/* each(rows * 256), layers upwards: delta'_l and z'_l through g and H; in the last layer, above which there is only f, all of
+ * z'_l and T'_l. e_adjoint: e'_l from the product (unused in layer 0). */
 template <int TANGENTS> struct ql_sdf_reverse_sweep {
     ql_sdf_chunk chunk;
     const float *e_adjoint;
@@ -168,7 +191,9 @@ template <int TANGENTS> struct ql_sdf_reverse_sweep {
 
     double bytes() const
     {
-        return 4 + (l < QL_HIDDEN - 1 ? 4 : 0) + (l > 0 ? 4 + 4 * TANGENTS : 0) + 2 * chunk.layer[l].right.size() + 4;
+        const bool last = l == QL_HIDDEN - 1;
+        return 4 + (last ? (1 + TANGENTS) * chunk.layer[l].left.size() : 8) + (l > 0 ? 4 + 4 * TANGENTS : 0) +
+               2 * chunk.layer[l].right.size();
     }
 
     QL_BODY void operator()(int64_t at) const
@@ -190,11 +215,16 @@ template <int TANGENTS> struct ql_sdf_reverse_sweep {
             z_part += q_adjoint * delta * ql_sine_third(c);
         }
         layer.right.put((1 + TANGENTS) * chunk.block + at, delta_adjoint);
-        layer.z_part[at] = z_part;
+        if (l < QL_HIDDEN - 1) {
+            layer.z_part[at] = z_part;
+            return;
+        }
+        const float none[3] = {0, 0, 0};
+        ql_sdf_close<TANGENTS>(chunk, l, at, z_part, chunk.value_adjoint[p] * chunk.weight5(k), none);
     }
 };
 
-/* each(rows * 256), layers downwards: the full z'_l and T'_l. below: [a'; (30 c T)'] from the product (unused in the last layer). */
+/* each(rows * 256), layers downwards from the last but one: the full z'_l and T'_l. below: [a'; (30 c T)'] from the product. */
 template <int TANGENTS> struct ql_sdf_reverse_forward {
     ql_sdf_chunk chunk;
     const float *below;
@@ -202,30 +232,15 @@ template <int TANGENTS> struct ql_sdf_reverse_forward {
 
     double bytes() const
     {
-        const bool last = l == QL_HIDDEN - 1;
-        const int read = TANGENTS > 0 ? chunk.layer[l].right.size() + (last ? 0 : 4) + (l > 0 ? 4 * TANGENTS : 0) : 0;
-        return 8 + (last ? 0 : 4 * (1 + TANGENTS)) + read + (1 + TANGENTS) * chunk.layer[l].left.size();
+        const int read = TANGENTS > 0 ? chunk.layer[l].right.size() + 4 + (l > 0 ? 4 * TANGENTS : 0) : 0;
+        return 8 + 4 * (1 + TANGENTS) + read + (1 + TANGENTS) * chunk.layer[l].left.size();
     }
 
     QL_BODY void operator()(int64_t at) const
     {
-        const ql_sdf_layer &layer = chunk.layer[l];
-        int64_t p = at / QL_WIDTH;
-        bool last = l == QL_HIDDEN - 1;
-        float first = ql_sine_first(layer.cosine[at]), slope[3] = {0, 0, 0}, t[3], ht[3];
-        for (int d = 0; d < TANGENTS && !last; ++d) slope[d] = below[(1 + d) * chunk.block + at];
-        float a = last ? chunk.value_adjoint[p] * chunk.weight5(static_cast<int>(at % QL_WIDTH)) : below[at];
-        float z = layer.z_part[at] + a * first;
-        if (TANGENTS > 0) {
-            float second = ql_sine_second(layer.right.get(at)), q = chunk.load_delta(l, at) * second;
-            chunk.template load_tangent<TANGENTS>(l, at, t);
-            ql_symmetric_times(chunk.hessian_adjoint + 6 * p, t, ht);
-            for (int d = 0; d < TANGENTS; ++d) {
-                z += slope[d] * t[d] * second;
-                layer.left.put((1 + d) * chunk.block + at, 2 * q * ht[d] + slope[d] * first);
-            }
-        }
-        layer.left.put(at, z);
+        float slope[3] = {0, 0, 0};
+        for (int d = 0; d < TANGENTS; ++d) slope[d] = below[(1 + d) * chunk.block + at];
+        ql_sdf_close<TANGENTS>(chunk, l, at, chunk.layer[l].z_part[at], below[at], slope);
     }
 };
 

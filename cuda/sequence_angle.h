@@ -17,7 +17,7 @@ template <class Machine> class ql_angle_sequence
     {
         ql_fold_table table;
         ql_fold_table_build(&table); /* for the counts */
-        if (a.weights.hi != n.parameters) m.each(QL_PADDED_COUNT, ql_convert{n.parameters, 1, 1, a.weights});
+        if (a.weights.data != n.parameters) m.each(QL_PADDED_COUNT, ql_convert{n.parameters, 1, 1, a.weights});
         m.each(table.element[QL_BLOCK_COUNT], ql_fold_weights{a.fold, n.parameters, drop, a.folded});
         m.each(table.row[QL_BLOCK_COUNT], ql_fold_biases{a.fold, n.parameters, drop, a.folded_bias});
     }
@@ -89,7 +89,7 @@ template <class Machine> class ql_angle_sequence
     }
 
     /* 12 numbers per row are too few for bf16's alignment, and cost nothing in float32. */
-    ql_operand_kind input_kind() const { return a.kind == QL_OPERAND_TF32 ? QL_OPERAND_TF32 : QL_OPERAND_PLAIN; }
+    ql_operand_kind input_kind() const { return a.kind == QL_OPERAND_BF16 ? QL_OPERAND_PLAIN : a.kind; }
 
     ql_operand weight(const ql_dense &dense) const
     {
@@ -134,28 +134,37 @@ template <class Machine> class ql_angle_sequence
 
     /* c = adjoint W (+ addend) */
     void linear_back(const ql_dense &dense, const ql_operand &w, const ql_operand &adjoint, float *c, int ldc,
-                     const float *addend)
+                     const float *addend, int addend_ld = 0)
     {
         m.gemm(ql_gemm{QL_PRODUCT_NN, a.rows, dense.in, dense.out, adjoint, w, c, ldc, addend, nullptr, false, 1, 0, 0,
-                       0});
+                       0, addend_ld == ldc ? 0 : addend_ld});
     }
 
     /* Cut into slices; collected in `pending` and summed by flush, many together. */
     ql_weight_sums pending = {};
     int64_t pending_size = 0;
 
+    /* Of `count` layers alike, whose operands lie one behind the other. */
+    void weight_gradients(const ql_dense *const *dense, int count, const ql_operand &adjoint, const ql_operand &x)
+    {
+        const int out = dense[0]->out, in = dense[0]->in;
+        const int slices = ql_weight_slices(a.rows, out, in, count), rows = a.rows / slices;
+        const int32_t size = out * in;
+        const int64_t each = static_cast<int64_t>(size) * slices;
+        if (pending.count + count > QL_WEIGHT_ITEMS || pending_size + each * count > a.weight_room) flush();
+        m.gemm(ql_gemm{QL_PRODUCT_TN, out, in, rows, adjoint, x, a.weight_partial + pending_size, in, nullptr, nullptr,
+                       false, slices * count, static_cast<int64_t>(rows) * adjoint.ld,
+                       static_cast<int64_t>(rows) * x.ld, size});
+        for (int k = 0; k < count; ++k, pending_size += each) {
+            pending.items[pending.count++] = {ql_padded(dense[k]->weight), size, slices, pending.total, pending_size};
+            pending.total += size;
+        }
+    }
+
     void weight_gradient(const ql_dense &dense, const ql_operand &adjoint, const ql_operand &x)
     {
-        const int slices = ql_weight_slices(a.rows, dense.out, dense.in), rows = a.rows / slices;
-        const int32_t size = dense.out * dense.in;
-        if (pending.count == QL_WEIGHT_ITEMS || pending_size + static_cast<int64_t>(size) * slices > a.weight_room)
-            flush();
-        m.gemm(ql_gemm{QL_PRODUCT_TN, dense.out, dense.in, rows, adjoint, x, a.weight_partial + pending_size, dense.in,
-                       nullptr, nullptr, false, slices, static_cast<int64_t>(rows) * adjoint.ld,
-                       static_cast<int64_t>(rows) * x.ld, size});
-        pending.items[pending.count++] = {ql_padded(dense.weight), size, slices, pending.total, pending_size};
-        pending.total += size;
-        pending_size += static_cast<int64_t>(size) * slices;
+        const ql_dense *one = &dense;
+        weight_gradients(&one, 1, adjoint, x);
     }
 
     void flush()
@@ -194,7 +203,7 @@ template <class Machine> class ql_angle_sequence
     /* The operand beside a float32 matrix that a product wrote. */
     void complete(const ql_activation &x, int width)
     {
-        if (x.op.hi != x.x) m.each(static_cast<int64_t>(a.rows) * width, ql_convert{x.x, x.ld, width, x.op});
+        if (x.op.data != x.x) m.each(static_cast<int64_t>(a.rows) * width, ql_convert{x.x, x.ld, width, x.op});
     }
 
     static ql_activation alone(const ql_operand &op) { return ql_activation{nullptr, op.ld, op}; }
@@ -202,7 +211,7 @@ template <class Machine> class ql_angle_sequence
     /* A float32 matrix as an operand: itself, or a copy in the narrow buffer. */
     ql_operand operand_of(const float *x, int ld, int width)
     {
-        if (a.narrow.op.hi == nullptr) return ql_operand_of(const_cast<float *>(x), ld, a.kind);
+        if (a.narrow.op.data == nullptr) return ql_operand_of(const_cast<float *>(x), ld, a.kind);
         ql_operand op = a.narrow.op;
         m.each(static_cast<int64_t>(a.rows) * width, ql_convert{x, ld, width, op});
         return op;
@@ -245,37 +254,61 @@ template <class Machine> class ql_angle_sequence
         }
     }
 
-    /* adjoint: of the block's output, becomes that of its input, in place. */
-    template <int WIDTH> void block_backward(int b, const ql_activation &x, const ql_activation &adjoint)
+    /* The part of an array over a stage's blocks that belongs to block number i. */
+    ql_operand part(const ql_operand &array, int i, int width) const
+    {
+        ql_operand op = array.from(static_cast<int64_t>(i) * a.rows * width);
+        op.ld = width;
+        return op;
+    }
+
+    /* adjoint: of the output of block b, the stage's i-th, becomes that of its input. What the weight gradients need is kept. */
+    template <int WIDTH> void block_backward(int b, int i, const ql_activation &adjoint)
     {
         constexpr int INNER = WIDTH / 4;
         const ql_block &block = layout.block[b];
         const ql_angle_block &tape = a.block[b];
-        ql_activation inner = a.inner_adjoint;
-        inner.ld = inner.op.ld = INNER;
-        m.rows(n.plan.column_slices,
-               ql_relu_backward<WIDTH>{tape.out.x, tape.out.ld, adjoint, sums(), a.columns.up[b]});
-        linear_back(block.up, folded(b), adjoint.op, a.inner, INNER, nullptr);
-        weight_gradient(block.up, adjoint.op, tape.relu2);
-        norm_back<INNER, true>(block.norm2, tape.mid, INNER, bias(block.mid), a.inner, INNER, inner,
+        const ql_operand mid = part(a.mid_adjoint, i, INNER), down = part(a.down_adjoint, i, INNER);
+        ql_activation masked = {adjoint.x, adjoint.ld, part(a.masked, i, WIDTH)};
+        if (a.kind != QL_OPERAND_BF16) masked = {static_cast<float *>(masked.op.data), WIDTH, masked.op};
+        m.rows(n.plan.column_slices, ql_relu_backward<WIDTH>{tape.out.x, tape.out.ld, adjoint.x, adjoint.ld, masked,
+                                                             sums(), a.columns.up[b]});
+        linear_back(block.up, folded(b), masked.op, a.inner, INNER, nullptr);
+        norm_back<INNER, true>(block.norm2, tape.mid, INNER, bias(block.mid), a.inner, INNER, alone(mid),
                                a.columns.norm2[b]);
-        linear_back(block.mid, weight(block.mid), inner.op, a.inner, INNER, nullptr);
-        weight_gradient(block.mid, inner.op, tape.relu1);
-        norm_back<INNER, true>(block.norm1, tape.down, INNER, bias(block.down), a.inner, INNER, inner,
+        linear_back(block.mid, weight(block.mid), mid, a.inner, INNER, nullptr);
+        norm_back<INNER, true>(block.norm1, tape.down, INNER, bias(block.down), a.inner, INNER, alone(down),
                                a.columns.norm1[b]);
-        weight_gradient(block.down, inner.op, x.op);
-        linear_back(block.down, weight(block.down), inner.op, adjoint.x, adjoint.ld, adjoint.x);
+        linear_back(block.down, weight(block.down), down, adjoint.x, adjoint.ld, masked.x, masked.ld);
+    }
+
+    /* Three products for all blocks of a stage; the first input of E1 and E2 lies elsewhere and has one of its own. */
+    void stage_weights(ql_stage stage, const ql_activation &first)
+    {
+        const ql_angle_stage &s = a.stage[stage];
+        const int begin = layout.stage_begin[stage], count = layout.stage_begin[stage + 1] - begin;
+        const int width = layout.block[begin].width, inner = layout.block[begin].inner;
+        const ql_dense *up[QL_STAGE_BLOCKS], *mid[QL_STAGE_BLOCKS], *down[QL_STAGE_BLOCKS];
+        for (int i = 0; i < count; ++i) {
+            up[i] = &layout.block[begin + i].up;
+            mid[i] = &layout.block[begin + i].mid;
+            down[i] = &layout.block[begin + i].down;
+        }
+        weight_gradients(up, count, part(a.masked, 0, width), s.relu2);
+        weight_gradients(mid, count, part(a.mid_adjoint, 0, inner), s.relu1);
+        if (s.first > 0) weight_gradient(*down[0], part(a.down_adjoint, 0, inner), first.op);
+        weight_gradients(down + s.first, count - s.first, part(a.down_adjoint, s.first, inner), s.inputs.op);
     }
 
     void stage_backward(ql_stage stage, const ql_activation &first, const ql_activation &adjoint)
     {
-        for (int b = layout.stage_begin[stage + 1] - 1; b >= layout.stage_begin[stage]; --b) {
-            const ql_activation &x = b > layout.stage_begin[stage] ? a.block[b - 1].out : first;
+        const int begin = layout.stage_begin[stage];
+        for (int b = layout.stage_begin[stage + 1] - 1; b >= begin; --b)
             if (layout.block[b].width == 512)
-                block_backward<512>(b, x, adjoint);
+                block_backward<512>(b, b - begin, adjoint);
             else
-                block_backward<256>(b, x, adjoint);
-        }
+                block_backward<256>(b, b - begin, adjoint);
+        stage_weights(stage, first);
     }
 
     /* ---- tails: linear(LN(x)) ---- */
@@ -353,17 +386,15 @@ template <class Machine> class ql_angle_sequence
         }
         column_sum(a.p.x, 512, 128, a.columns.d_bias[3]);
         ql_operand y_adjoint = operand_of(a.p.x, 512, 128);
-        ql_activation wide = a.q;
-        wide.op = ql_operand_of(wide.x, 512); /* the operand is made where the first block's ReLU is */
         for (int k = 3; k > 0; --k) {
             ql_stage stage = static_cast<ql_stage>(QL_STAGE_D1 + k - 1);
-            tail_backward<512>(layout.d_tail[k], out_of(stage), y_adjoint, wide, a.columns.d_norm[k]);
+            tail_backward<512>(layout.d_tail[k], out_of(stage), y_adjoint, a.q, a.columns.d_norm[k]);
             stage_backward(stage, a.wide[k - 1], a.q);
             m.each(static_cast<int64_t>(a.rows) * 256, ql_part_skip{a.q.x, a.e[3 - k].x, a.d[k - 1]});
             column_sum(a.d[k - 1], 256, 256, a.columns.d_bias[k - 1]);
             y_adjoint = operand_of(a.d[k - 1], 256, 256);
         }
-        tail_backward<512>(layout.d_tail[0], out_of(QL_STAGE_E3), y_adjoint, wide, a.columns.d_norm[0]);
+        tail_backward<512>(layout.d_tail[0], out_of(QL_STAGE_E3), y_adjoint, a.q, a.columns.d_norm[0]);
     }
 
     void encoder_backward(int chunk)

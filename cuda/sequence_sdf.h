@@ -9,13 +9,6 @@ template <class Machine> class ql_sdf_sequence
   public:
     ql_sdf_sequence(Machine &machine, const ql_network &network) : m(machine), n(network) {}
 
-    /* Operands of the SDF weights; once per step. */
-    void prepare()
-    {
-        if (n.plan.sdf_kind == QL_OPERAND_PLAIN) return;
-        m.each(QL_SDF_PARAMETER_COUNT, ql_convert{n.parameters, 1, 1, n.sdf_weights});
-    }
-
     /* All surface points: terms, theta' of E_align, gradient. Returns the slices of terms written from `slice`. */
     int surface(int slice)
     {
@@ -84,7 +77,7 @@ template <class Machine> class ql_sdf_sequence
         m.enter("sdf forward");
         for (int l = 0; l < QL_HIDDEN; ++l) {
             if (l > 0) product(QL_PRODUCT_NT, chunk, l, chunk.layer[l - 1].right, 1 + TANGENTS, chunk.layer[l].cosine);
-            m.each(all, ql_sdf_activate<TANGENTS>{chunk, l});
+            if (l < QL_HIDDEN - 1) m.each(all, ql_sdf_activate<TANGENTS>{chunk, l}); /* the last one: by the sweep */
         }
         for (int l = QL_HIDDEN - 1; l >= 0; --l) {
             m.rows(chunk.rows, ql_sdf_sweep<TANGENTS>{chunk, l});
@@ -102,7 +95,7 @@ template <class Machine> class ql_sdf_sequence
             m.each(all, ql_sdf_reverse_sweep<TANGENTS>{chunk, n.temporary, l});
         }
         for (int l = QL_HIDDEN - 1; l >= 0; --l) {
-            m.each(all, ql_sdf_reverse_forward<TANGENTS>{chunk, n.temporary, l});
+            if (l < QL_HIDDEN - 1) m.each(all, ql_sdf_reverse_forward<TANGENTS>{chunk, n.temporary, l});
             if (l > 0) product(QL_PRODUCT_NN, chunk, l, chunk.layer[l].left, 1 + TANGENTS, n.temporary);
         }
         weight_gradients(chunk);
@@ -112,7 +105,8 @@ template <class Machine> class ql_sdf_sequence
         m.leave();
     }
 
-    /* W'_l += left_l^T right_{l-1}, each block cut into slices so that the GPU is full; summed in order. */
+    /* W'_l += left_l^T right_{l-1}, each block of rows cut into slices so that the GPU is full; summed in order. Left sides
+     * of layers 1 .. 4 lie one behind the other, and so do right sides of 0 .. 3: all slices of all layers are one batch. */
     void weight_gradients(const ql_sdf_chunk &chunk)
     {
         const int slices = (2 + chunk.tangents) * QL_SDF_SLICES, rows = chunk.rows / QL_SDF_SLICES;
@@ -120,11 +114,11 @@ template <class Machine> class ql_sdf_sequence
         ql_weight_sums sums = {};
         sums.partial = n.sdf_weight_partial;
         sums.gradient = n.gradient;
+        m.gemm(ql_gemm{QL_PRODUCT_TN, QL_WIDTH, QL_WIDTH, rows, chunk.layer[1].left, chunk.layer[0].right,
+                       n.sdf_weight_partial, QL_WIDTH, nullptr, nullptr, false, (QL_HIDDEN - 1) * slices, stride,
+                       stride, size});
         for (int l = 1; l < QL_HIDDEN; ++l) {
-            int64_t partial = (l - 1) * size * slices;
-            m.gemm(ql_gemm{QL_PRODUCT_TN, QL_WIDTH, QL_WIDTH, rows, chunk.layer[l].left, chunk.layer[l - 1].right,
-                           n.sdf_weight_partial + partial, QL_WIDTH, nullptr, nullptr, false, slices, stride, stride,
-                           size});
+            const int64_t partial = (l - 1) * size * slices;
             sums.items[sums.count++] = {chunk.weight[l], static_cast<int32_t>(size), slices, sums.total, partial};
             sums.total += size;
         }

@@ -10,6 +10,7 @@
 #include "network.h"
 
 #include <initializer_list>
+#include <stdlib.h>
 
 extern "C" {
 #include "engine/reduce.h"
@@ -22,11 +23,13 @@ template <class Machine> class ql_sharing
   public:
     ~ql_sharing() { close(); }
     bool together() const { return group != nullptr; }
+    bool direct_together() const { return direct != nullptr; }
 
-    /* Collective; `with` NULL or of one rank: alone, and nothing is done. */
+    /* Collective; `with` NULL or of one rank: alone, and nothing is done (unless QL_CUDA_NCCL_ALONE is set, so that a test on
+     * one GPU has NCCL's calls in its graph). */
     ql_status open(Machine &m, ql_comm *with, const ql_plan &its_plan)
     {
-        if (with == nullptr || with->size == 1) return QL_OK;
+        if (with == nullptr || (with->size == 1 && getenv("QL_CUDA_NCCL_ALONE") == nullptr)) return QL_OK;
         static const int64_t border[] = {0, QL_SDF_PARAMETER_COUNT + QL_GAP, QL_PADDED_COUNT};
         const ql_reduce_setup setup = {with, QL_NUMBER_FLOAT32, 0, 1, border, QL_BUCKETS};
         plan = its_plan;
@@ -55,6 +58,14 @@ template <class Machine> class ql_sharing
         Machine::give_host(host_theta);
         Machine::give_host(host_gradient);
         host_theta = host_gradient = nullptr;
+    }
+
+    /* Collective: whether all say yes. */
+    bool all(bool mine)
+    {
+        const ql_status status = ql_comm_agree(group, mine ? QL_OK : QL_FAIL(ENVIRONMENT, "not recorded"));
+        if (status != QL_OK) ql_error_clear();
+        return status == QL_OK;
     }
 
     /* Collective: the worst of all ranks' statuses and devices. */
@@ -114,7 +125,7 @@ template <class Machine> class ql_sharing
     {
         const ql_reduce_bucket &b = reduce.bucket[bucket];
         const void *arrays[] = {host_gradient};
-        ql_reduce_fill(&reduce, bucket, arrays, nullptr, b.begin, b.end);
+        ql_reduce_fill(&reduce, bucket, arrays, host_gradient, b.begin, b.end);
         QL_TRY(ql_reduce_begin(&reduce, bucket));
         QL_TRY(ql_reduce_turn(&reduce, bucket, host_gradient));
         QL_TRY(ql_reduce_finish(&reduce, bucket));

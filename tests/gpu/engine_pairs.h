@@ -11,6 +11,8 @@
 
 #include "support/engine_fixture.h"
 
+#include "comm/comm.h"
+
 /* The run's seed: one whose fixtures keep clear of kinks at the tests' sizes (with others engine cpu turns a sign against
  * engine ref, too: 1e-4 of the angle gradient). */
 enum { SEED = 2 };
@@ -127,6 +129,47 @@ static void compare(const outcome *ours, const outcome *truth, const fixture *f,
                      (int)t->precision, ql_loss_name((ql_loss_term)term), ours->terms[term], truth->terms[term],
                      allowed);
     }
+}
+
+/* The gradient of step 3, asked for three times (launch by launch, while it is recorded, as recorded); all must be alike. */
+static void three_times(fixture *f, const ql_engine_class *kind, double *gradient)
+{
+    double *again = NULL, terms[QL_LOSS_COUNT];
+    ql_engine *engine = NULL;
+    ql_engine_state initial = {QL_FLOAT32, f->parameters, f->zeros, f->zeros};
+    ql_loss_weights weights = ql_loss_weights_at(&f->options.train, 3);
+    ASSERT_OK(QL_TAKE(again, QL_PARAMETER_COUNT));
+    ASSERT_OK(kind->create(&engine, &f->setup));
+    ASSERT_OK(kind->set_state(engine, &initial));
+    for (int k = 0; k < 3; ++k) {
+        ASSERT_OK(kind->evaluate(engine, 3, &weights, terms));
+        ASSERT_OK(kind->gradient(engine, k == 0 ? gradient : again));
+        if (k > 0) assert_memory_equal(gradient, again, QL_PARAMETER_COUNT * sizeof *again);
+    }
+    kind->destroy(engine);
+    ql_free(again);
+}
+
+/* A group of one rank has the same bytes as none, with its sums and angles sent round (and, on a GPU, in the graph). */
+static void group_of_one(const ql_engine_class *kind)
+{
+    fixture f;
+    ql_comm *self;
+    double *alone = NULL, *group = NULL;
+    open_fixture(&f, "torus", 33, SEED);
+    ASSERT_OK(QL_TAKE(alone, QL_PARAMETER_COUNT));
+    ASSERT_OK(QL_TAKE(group, QL_PARAMETER_COUNT));
+    ASSERT_OK(ql_comm_self(&self));
+    three_times(&f, kind, alone);
+    (void)setenv("QL_CUDA_NCCL_ALONE", "1", 1);
+    f.setup.group = self;
+    three_times(&f, kind, group);
+    (void)unsetenv("QL_CUDA_NCCL_ALONE");
+    assert_memory_equal(alone, group, QL_PARAMETER_COUNT * sizeof *alone);
+    ql_comm_destroy(self);
+    ql_free(alone);
+    ql_free(group);
+    close_fixture(&f);
 }
 
 #endif

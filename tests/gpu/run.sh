@@ -136,7 +136,7 @@ at_once() {
 # gflops NAME: of a benchmark that has run; empty when it has not
 gflops() { tr ',{}' '[\n*]' <"$place/$1.out" 2>/dev/null | sed -n 's/^ *"gflops": *\(.*\)$/\1/p'; }
 
-check engine 150 "$bin/test_gpu_engine"
+check engine 170 "$bin/test_gpu_engine"
 
 # What says most comes first: a call that runs out of time has it.
 bench 2000 100 fp32

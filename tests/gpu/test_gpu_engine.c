@@ -4,6 +4,8 @@
 #include "gpu/engine_pairs.h"
 #include "host_engine.h"
 
+#include <pthread.h>
+
 /* Between a device and the host, whose tolerances these are: sums in another order, tensor cores that truncate. */
 static const double DEVICE_ROOM = 4;
 
@@ -59,33 +61,60 @@ static void chunks(void **state)
     close_fixture(&f);
 }
 
-/* Evaluates the same step three times: launch by launch, while recording, from the graph. Same bytes, and again in a second
- * engine. */
+/* Launch by launch, while recording, from the graph: the same bytes, and again in a second engine; in every precision. */
 static void same_bytes(void **state)
 {
     (void)state;
     fixture f;
+    double *first = NULL, *second = NULL;
     open_fixture(&f, "torus", 352, SEED);
-    double *first = NULL, *other = NULL, terms[QL_LOSS_COUNT];
     ASSERT_OK(QL_TAKE(first, QL_PARAMETER_COUNT));
-    ASSERT_OK(QL_TAKE(other, QL_PARAMETER_COUNT));
-    ql_loss_weights weights = ql_loss_weights_at(&f.options.train, 3);
-    for (int run_number = 0; run_number < 2; ++run_number) {
-        ql_engine *engine = NULL;
-        ql_engine_state initial = {QL_FLOAT32, f.parameters, f.zeros, f.zeros};
-        ASSERT_OK(ql_engine_cuda.create(&engine, &f.setup));
-        ASSERT_OK(ql_engine_cuda.set_state(engine, &initial));
-        for (int k = 0; k < 3; ++k) {
-            double *into = run_number + k == 0 ? first : other;
-            ASSERT_OK(ql_engine_cuda.evaluate(engine, 3, &weights, terms));
-            ASSERT_OK(ql_engine_cuda.gradient(engine, into));
-            if (into == other) assert_memory_equal(first, other, QL_PARAMETER_COUNT * sizeof *first);
-        }
-        ql_engine_cuda.destroy(engine);
+    ASSERT_OK(QL_TAKE(second, QL_PARAMETER_COUNT));
+    for (size_t p = 0; p < sizeof PRECISIONS / sizeof *PRECISIONS; ++p) {
+        f.options.engine.precision = PRECISIONS[p].precision;
+        three_times(&f, &ql_engine_cuda, first);
+        three_times(&f, &ql_engine_cuda, second);
+        assert_memory_equal(first, second, QL_PARAMETER_COUNT * sizeof *first);
     }
     ql_free(first);
-    ql_free(other);
+    ql_free(second);
     close_fixture(&f);
+}
+
+/* Eight engines by eight threads, each with a stream and a graph of its own: the bytes of one alone. */
+static void *beside_others(void *context)
+{
+    double *gradient = NULL;
+    if (QL_TAKE(gradient, QL_PARAMETER_COUNT) == QL_OK) three_times(context, &ql_engine_cuda, gradient);
+    return gradient;
+}
+
+static void eight_at_once(void **state)
+{
+    (void)state;
+    fixture f;
+    pthread_t thread[8];
+    double *alone = NULL;
+    open_fixture(&f, "torus", 1000, SEED);
+    ASSERT_OK(QL_TAKE(alone, QL_PARAMETER_COUNT));
+    three_times(&f, &ql_engine_cuda, alone);
+    for (int k = 0; k < 8; ++k) assert_int_equal(pthread_create(&thread[k], NULL, beside_others, &f), 0);
+    for (int k = 0; k < 8; ++k) {
+        void *its = NULL;
+        (void)pthread_join(thread[k], &its);
+        assert_non_null(its);
+        assert_memory_equal(alone, its, QL_PARAMETER_COUNT * sizeof *alone);
+        ql_free(its);
+    }
+    ql_free(alone);
+    close_fixture(&f);
+}
+
+/* NCCL with one rank, its operations in the graph; through the host where there is no NCCL. */
+static void nccl_alone(void **state)
+{
+    (void)state;
+    group_of_one(&ql_engine_cuda);
 }
 
 static void golden(void **state)
@@ -119,8 +148,9 @@ int main(void)
         return 77;
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(golden),      cmocka_unit_test(same_bytes), cmocka_unit_test(chunks),
-        cmocka_unit_test(against_ref), cmocka_unit_test(odd_sizes),
+        cmocka_unit_test(golden),     cmocka_unit_test(same_bytes), cmocka_unit_test(eight_at_once),
+        cmocka_unit_test(nccl_alone), cmocka_unit_test(chunks),     cmocka_unit_test(against_ref),
+        cmocka_unit_test(odd_sizes),
     };
     return ql_test_main(tests);
 }

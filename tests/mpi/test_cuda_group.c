@@ -53,37 +53,53 @@ static void open_shared(fixture *f, int faces)
 }
 
 /* Where rounding turned a sign at a kink of the loss the gradient of the angle network moves by 1e-4 (engine_pairs.h). */
+static void compare_with_alone(int faces, ql_sampling sampling)
+{
+    fixture f;
+    trace together, again, alone;
+    const int sdf = QL_SDF_PARAMETER_COUNT, rest = QL_PARAMETER_COUNT - sdf;
+    open_shared(&f, faces);
+    f.options.train.sampling = sampling;
+    train(&f, world, &together);
+    train(&f, world, &again);
+    train(&f, NULL, &alone);
+    assert_true(distance(together.gradient, alone.gradient, sdf) < 6e-6);
+    assert_true(distance(together.gradient + sdf, alone.gradient + sdf, rest) < 3e-4);
+    for (int term = 1; term < QL_LOSS_COUNT; ++term)
+        assert_true(fabs(together.terms[0][term] - alone.terms[0][term]) <= 4e-6 * fabs(alone.terms[0][term]) + 1e-6);
+    assert_true(fabs(together.norm[0] / alone.norm[0] - 1) < 6e-6);
+    assert_memory_equal(together.terms, again.terms, sizeof again.terms);
+    assert_memory_equal(together.parameters, again.parameters, QL_PARAMETER_COUNT * sizeof *again.parameters);
+    if (world->rank > 0) memset(again.parameters, 0, QL_PARAMETER_COUNT * sizeof *again.parameters);
+    ASSERT_OK(ql_comm_broadcast(world, again.parameters, QL_PARAMETER_COUNT * sizeof *again.parameters, 0));
+    ASSERT_OK(ql_comm_broadcast(world, again.theta, (size_t)faces * sizeof *again.theta, 0));
+    assert_memory_equal(together.parameters, again.parameters, QL_PARAMETER_COUNT * sizeof *again.parameters);
+    assert_memory_equal(together.theta, again.theta, (size_t)faces * sizeof *again.theta);
+    free_trace(&together);
+    free_trace(&again);
+    free_trace(&alone);
+    close_fixture(&f);
+}
+
 static void equals_alone(void **state)
 {
     (void)state;
-    static const int sizes[] = {7, 33};
-    for (int s = 0; s < 2; ++s) {
-        fixture f;
-        trace together, again, alone;
-        open_shared(&f, sizes[s]);
-        f.options.train.sampling = s % 2 == 0 ? QL_SAMPLING_NEAR : QL_SAMPLING_FAR;
-        train(&f, world, &together);
-        train(&f, world, &again);
-        train(&f, NULL, &alone);
-        const int sdf = QL_SDF_PARAMETER_COUNT, rest = QL_PARAMETER_COUNT - sdf;
-        assert_true(distance(together.gradient, alone.gradient, sdf) < 6e-6);
-        assert_true(distance(together.gradient + sdf, alone.gradient + sdf, rest) < 3e-4);
-        for (int term = 1; term < QL_LOSS_COUNT; ++term)
-            assert_true(fabs(together.terms[0][term] - alone.terms[0][term]) <=
-                        4e-6 * fabs(alone.terms[0][term]) + 1e-6);
-        assert_true(fabs(together.norm[0] / alone.norm[0] - 1) < 6e-6);
-        assert_memory_equal(together.terms, again.terms, sizeof again.terms);
-        assert_memory_equal(together.parameters, again.parameters, QL_PARAMETER_COUNT * sizeof *again.parameters);
-        if (world->rank > 0) memset(again.parameters, 0, QL_PARAMETER_COUNT * sizeof *again.parameters);
-        ASSERT_OK(ql_comm_broadcast(world, again.parameters, QL_PARAMETER_COUNT * sizeof *again.parameters, 0));
-        ASSERT_OK(ql_comm_broadcast(world, again.theta, (size_t)sizes[s] * sizeof *again.theta, 0));
-        assert_memory_equal(together.parameters, again.parameters, QL_PARAMETER_COUNT * sizeof *again.parameters);
-        assert_memory_equal(together.theta, again.theta, (size_t)sizes[s] * sizeof *again.theta);
-        free_trace(&together);
-        free_trace(&again);
-        free_trace(&alone);
-        close_fixture(&f);
+    compare_with_alone(7, QL_SAMPLING_NEAR);
+    compare_with_alone(33, QL_SAMPLING_FAR);
+}
+
+/* The same where arrays go from device to device, in steps recorded as one graph; and where one rank cannot record it, so that
+ * none does. */
+static void equals_alone_directly(void **state)
+{
+    (void)state;
+    for (int recorded = 0; recorded < 2; ++recorded) {
+        const int64_t before = ql_cuda_host_recorded();
+        ql_cuda_host_groups(true, recorded == 1 || world->rank != world->size - 1);
+        compare_with_alone(7, QL_SAMPLING_NEAR);
+        if (world->size > 1) assert_int_equal(ql_cuda_host_recorded() > before, recorded == 1);
     }
+    ql_cuda_host_groups(false, true);
 }
 
 static void refuses_deterministic(void **state)
@@ -136,8 +152,8 @@ static void lost_on_one_rank(void **state)
 
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(equals_alone), cmocka_unit_test(refuses_deterministic),
-                                       cmocka_unit_test(lost_on_one_rank)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(equals_alone), cmocka_unit_test(equals_alone_directly),
+                                       cmocka_unit_test(refuses_deterministic), cmocka_unit_test(lost_on_one_rank)};
     if (ql_launcher_mpi.start(&world, &argc, &argv) != QL_OK) return 1;
     int failed = _cmocka_run_group_tests("cuda group", tests, sizeof tests / sizeof tests[0], NULL, NULL);
     ql_launcher_mpi.stop(world);

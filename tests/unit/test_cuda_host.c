@@ -130,6 +130,37 @@ static void plans(void **state)
     close_fixture(&f);
 }
 
+/* Tensor core tiles: every product, sizes that no tile divides, slices, epilogue, both shapes of tiles. The split leaves 2^-22
+ * of each product; tf32 alone would leave 2^-11. */
+static void products_by_tiles(void **state)
+{
+    (void)state;
+    static const struct {
+        int m, n, k, batch;
+    } sizes[] = {{1, 4, 4, 1}, {31, 12, 12, 2}, {100, 64, 40, 1}, {68, 132, 20, 1}, {192, 128, 16, 1}};
+    for (int product = 0; product < 3; ++product)
+        for (size_t s = 0; s < sizeof sizes / sizeof *sizes; ++s)
+            for (int way = 0; way < 2; ++way) {
+                ql_tile_case one = {product, sizes[s].m, sizes[s].n, sizes[s].k, sizes[s].batch, way == 1, s % 2 == 1};
+                double error = NAN;
+                if (product == 2) one.m = (one.m + 3) / 4 * 4; /* m runs along the rows there */
+                ASSERT_OK(ql_cuda_tile_error(&error, &one));
+                if (!(error < 1e-6 * sqrt(one.k)))
+                    fail_msg("product %d of %d x %d x %d: off by %g", product, one.m, one.n, one.k, error);
+            }
+}
+
+/* Through host memory, and as between devices. */
+static void a_group_of_one(void **state)
+{
+    (void)state;
+    for (int direct = 0; direct < 2; ++direct) {
+        ql_cuda_host_groups(direct == 1, true);
+        group_of_one(&ql_engine_cuda_on_host);
+    }
+    ql_cuda_host_groups(false, true);
+}
+
 static void rank_to_gpu(void **state)
 {
     (void)state;
@@ -154,7 +185,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rank_to_gpu),           cmocka_unit_test(plans),
         cmocka_unit_test(odd_sizes_against_ref), cmocka_unit_test(lanes_of_a_warp),
-        cmocka_unit_test(chunks_give_the_same),  cmocka_unit_test(golden),
+        cmocka_unit_test(chunks_give_the_same),  cmocka_unit_test(products_by_tiles),
+        cmocka_unit_test(a_group_of_one),        cmocka_unit_test(golden),
     };
     return ql_test_main(tests);
 }

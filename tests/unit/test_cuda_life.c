@@ -137,10 +137,10 @@ static void traffic(void **state)
         ql_precision precision;
         int launches, launches_50000; /* at 2,000 faces, one chunk of each kind; at 50,000 */
         double kilobytes_per_face;    /* at 50,000 faces: all of a step over the faces */
-    } bounds[] = {{QL_PRECISION_FP32, 630, 765, 1480},
-                  {QL_PRECISION_3XTF32, 1400, 1650, 3830},
-                  {QL_PRECISION_TF32, 715, 965, 1950},
-                  {QL_PRECISION_BF16, 760, 1010, 1855}};
+    } bounds[] = {{QL_PRECISION_FP32, 550, 670, 1460},
+                  {QL_PRECISION_3XTF32, 550, 670, 1460},
+                  {QL_PRECISION_TF32, 550, 670, 1460},
+                  {QL_PRECISION_BF16, 600, 715, 1360}};
     static const int sizes[] = {2000, 50000};
     fixture f;
     open_fixture(&f, "torus", 64, 1);
@@ -215,8 +215,9 @@ static void nccl_or_not(void **state)
 {
     (void)state;
     char why[256] = "";
-    ql_nccl_candidate all[3] = {
-        {true, 22803, "a", "0000:01:00.0"}, {true, 22803, "a", "0000:02:00.0"}, {true, 22803, "b", "0000:01:00.0"}};
+    ql_nccl_candidate all[3] = {{true, true, 22803, "a", "0000:01:00.0"},
+                                {true, true, 22803, "a", "0000:02:00.0"},
+                                {true, true, 22803, "b", "0000:01:00.0"}};
     assert_true(ql_nccl_choose(all, 3, why, sizeof why)); /* the same bus on another host is another GPU */
     assert_true(ql_nccl_choose(all, 1, why, sizeof why));
     (void)snprintf(all[2].host, sizeof all[2].host, "a");
@@ -226,6 +227,9 @@ static void nccl_or_not(void **state)
     all[1].version = 22000;
     assert_false(ql_nccl_choose(all, 3, why, sizeof why));
     assert_string_equal(why, "NCCL 22803 on a, 22000 on a");
+    assert_true(ql_nccl_records(20906, 11030) && ql_nccl_records(22803, 13000));
+    assert_false(ql_nccl_records(2804, 12000)); /* 2.8.4 */
+    assert_false(ql_nccl_records(22803, 11020));
     all[1].available = false;
     assert_false(ql_nccl_choose(all, 3, why, sizeof why));
     assert_string_equal(why, "rank 1 of the group (a) has no NCCL");
