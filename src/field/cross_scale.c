@@ -39,7 +39,7 @@ static cholmod_sparse *assemble(const ql_surface *s, const double *weight, const
 }
 
 /* exp of the face means, bounded, with mean square 1. */
-static void to_faces(const ql_surface *s, const double *sigma, double share, double least, double *scale)
+static void to_faces(const ql_surface *s, const double *sigma, double share, double least, double most, double *scale)
 {
     double sum = 0, area = 0, normal[3];
     for (int pass = 0; pass < 3; ++pass) { /* bounding shifts the mean a little */
@@ -48,7 +48,7 @@ static void to_faces(const ql_surface *s, const double *sigma, double share, dou
         for (int32_t f = 0; f < s->face_count; ++f) {
             const int32_t *c = s->faces + 3 * (int64_t)f;
             double raw = pass == 0 ? exp(share * (sigma[c[0]] + sigma[c[1]] + sigma[c[2]]) / 3) : scale[f] / mean;
-            scale[f] = pass == 0 ? raw : fmin(fmax(raw, least), 3);
+            scale[f] = pass == 0 ? raw : fmin(fmax(raw, least), most);
             double a = ql_surface_normal(s, f, normal);
             sum += a * scale[f] * scale[f];
             area += a;
@@ -56,7 +56,8 @@ static void to_faces(const ql_surface *s, const double *sigma, double share, dou
     }
 }
 
-ql_status ql_cross_scale(const ql_surface *s, const double *delta, double share, double least, double *scale)
+ql_status ql_cross_scale(const ql_surface *s, const double *delta, double share, double least, double most,
+                         double *scale)
 {
     double *weight = NULL;
     cholmod_common common;
@@ -75,7 +76,7 @@ ql_status ql_cross_scale(const ql_surface *s, const double *delta, double share,
         double *sigma = x->x, mean = 0;
         for (int32_t v = 0; v < s->vertex_count; ++v) mean += sigma[v] / s->vertex_count;
         for (int32_t v = 0; v < s->vertex_count; ++v) sigma[v] -= mean;
-        to_faces(s, sigma, share, least, scale);
+        to_faces(s, sigma, share, least, most, scale);
     }
     ql_status status =
         x != NULL ? QL_OK : QL_FAIL(NUMERIC, "field: no size of quads (CHOLMOD status %d)", common.status);

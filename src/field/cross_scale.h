@@ -10,8 +10,9 @@
 
 #include "field/cross_surface.h"
 
-/* scale: F, e^(share sigma), area-weighted mean of its square 1, between `least` and 3. delta: see cross_sector.h.
+/* scale: F, e^(share sigma), area-weighted mean of its square 1, between `least` and `most`. delta: see cross_sector.h.
  * share = 0 gives 1 everywhere. */
-ql_status ql_cross_scale(const ql_surface *surface, const double *delta, double share, double least, double *scale);
+ql_status ql_cross_scale(const ql_surface *surface, const double *delta, double share, double least, double most,
+                         double *scale);
 
 #endif

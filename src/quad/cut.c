@@ -8,8 +8,9 @@
 #include <math.h>
 #include <string.h>
 
-/* How far cells may be larger than wished on average: what is thin or ends in a tip must not be lost. */
-static const double SCALE_SHARE = 1, SCALE_LEAST = 0.65;
+/* Cells may be larger than wished by 1 / LEAST and smaller by 1 / MOST: what is thin or ends in a tip must not be lost, and the
+ * few cells that are left where many small ones are spent would be stretched along sharp edges. */
+static const double SCALE_SHARE = 1, SCALE_LEAST = 0.8, SCALE_MOST = 1.6;
 
 /* Breadth-first over faces from face 0; seam[h] = 0 across tree edges, 1 across all other inner edges. */
 static ql_status comb(ql_cut *cut, const ql_surface *s, uint8_t *seam)
@@ -126,7 +127,7 @@ static ql_status find_scale(const ql_cut *cut, const ql_surface *s)
     double *delta = NULL;
     QL_TRY(QL_TAKE(delta, 3 * (int64_t)s->face_count));
     ql_cross_turns(s, cut->psi, cut->phi, cut->matching, delta);
-    ql_status status = ql_cross_scale(s, delta, SCALE_SHARE, SCALE_LEAST, cut->scale);
+    ql_status status = ql_cross_scale(s, delta, SCALE_SHARE, SCALE_LEAST, SCALE_MOST, cut->scale);
     ql_free(delta);
     return status;
 }

@@ -303,7 +303,7 @@ static void test_scale(void **state)
     ql_cross_edge_angles(&c.s, c.psi);
     ql_cross_matching(&c.s, c.psi, c.phi, c.matching);
     read_field(&c);
-    ASSERT_OK(ql_cross_scale(&c.s, c.delta, 1, 0.1, scale));
+    ASSERT_OK(ql_cross_scale(&c.s, c.delta, 1, 0.1, 3, scale));
     for (int32_t f = 0; f < c.s.face_count; ++f) {
         double m[3] = {0, 0, 0};
         for (int k = 0; k < 3; ++k) ql_axpy(1.0 / 3, ql_at(&c.s, c.s.faces[3 * f + k]), m);
@@ -312,8 +312,15 @@ static void test_scale(void **state)
         high = fmax(high, product);
     }
     assert_true(high / low < 1.08);
-    ASSERT_OK(ql_cross_scale(&c.s, c.delta, 0, 0.1, scale));
+    ASSERT_OK(ql_cross_scale(&c.s, c.delta, 0, 0.1, 3, scale));
     for (int32_t f = 0; f < c.s.face_count; ++f) assert_true(scale[f] == 1);
+    ASSERT_OK(ql_cross_scale(&c.s, c.delta, 1, 0.9, 1.1, scale)); /* bounded at both ends */
+    for (int32_t f = 0; f < c.s.face_count; ++f) {
+        assert_true(scale[f] >= 0.9 && scale[f] <= 1.1);
+        low = f == 0 ? scale[f] : fmin(low, scale[f]);
+        high = f == 0 ? scale[f] : fmax(high, scale[f]);
+    }
+    assert_true(low < 0.95 && high > 1.05);
     ql_free(alpha);
     ql_free(scale);
     drop_scene(&c);
