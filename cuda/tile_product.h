@@ -89,8 +89,8 @@ template <ql_product PRODUCT, class Shape> struct ql_tile {
         }
         for (int step = 0; step < steps; ++step) {
             block.wait(); /* for our own part of this slice */
-            block
-                .sync(); /* for the others', and until they are done with the slice before, whose place is next filled */
+            /* for the others' parts, and until all are done with the slice before, whose place is filled next */
+            block.sync();
             load(block, g, a, b, first_m, first_n, step + QL_TILE_STAGES - 1);
             block.commit(); /* an empty one, too: wait counts them */
             multiply(block, block.shared() + step % QL_TILE_STAGES * STAGE);
