@@ -80,7 +80,7 @@ typedef struct search {
 
 /* Thousands of integers with as many broken conditions would try pairs for hours: single steps alone go on from here. A count
  * and not a time, so that results do not depend on the machine. */
-static const int64_t PAIR_WORK = 300000000;
+static const int64_t PAIR_WORK = 300000000, BREAKOUT_WORK = 100000000;
 
 static void slopes(search *s)
 {
@@ -203,6 +203,78 @@ static bool mend(search *s)
     return pick[0] >= 0;
 }
 
+/* Weighted shortfall that a step of z[k] removes (negative: it removes some). */
+static double weighted_change(const search *s, const double *weight, int32_t k, double step)
+{
+    double change = 0;
+    for (int32_t i = s->touch_start[k]; i < s->touch_start[k + 1]; ++i) {
+        int32_t c = s->term_condition[s->touch[i]];
+        double missing = s->missing[c];
+        change += weight[c] * (fmax(0, missing - s->conditions->coefficient[s->touch[i]] * step) - fmax(0, missing));
+    }
+    return change;
+}
+
+/* The step for some broken condition that lowers the weighted shortfall most, energy counted at `rate`; false = none does. */
+static bool best_weighted(search *s, const double *weight, double rate, int32_t *pick, double *pick_step)
+{
+    const ql_conditions *c = s->conditions;
+    double best = -1e-9;
+    *pick = -1;
+    for (int32_t i = 0; i < c->count; ++i) {
+        if (s->missing[i] <= 1e-9) continue;
+        for (int32_t t = c->start[i]; t < c->start[i + 1]; ++t) {
+            int32_t k = c->variable[t];
+            double step = c->coefficient[t] > 0 ? 1 : -1;
+            s->work += s->touch_start[k + 1] - s->touch_start[k];
+            double change = weighted_change(s, weight, k, step);
+            double cost = 0.5 * s->schur[(int64_t)k * s->n + k] + step * s->slope[k];
+            if (change >= -1e-9 || change + rate * cost >= best) continue;
+            best = change + rate * cost;
+            *pick = k;
+            *pick_step = step;
+        }
+    }
+    return *pick >= 0;
+}
+
+/* Where steps one or two at a time end with conditions broken: those gain weight until a step that breaks others for them pays
+ * (breakout local search, Morris 1993). The best state met is kept. */
+static ql_status break_out(search *s, int32_t *broken)
+{
+    int32_t count = s->conditions->count;
+    double *weight = NULL, *kept = NULL, mean = 0;
+    ql_status status = QL_TAKE(weight, count + 1);
+    if (status == QL_OK) status = QL_TAKE(kept, s->n);
+    if (status == QL_OK) {
+        double least = shortfall(s, broken);
+        for (int32_t i = 0; i < s->n; ++i) mean += s->schur[(int64_t)i * s->n + i] / s->n;
+        for (int32_t i = 0; i < count; ++i) weight[i] = 1;
+        memcpy(kept, s->z, (size_t)s->n * sizeof *kept);
+        s->work = 0;
+        for (int32_t step = 0; *broken > 0 && step < 20 * s->n + 2000 && s->work < BREAKOUT_WORK; ++step) {
+            int32_t pick;
+            double pick_step = 0;
+            if (!best_weighted(s, weight, 0.1 / fmax(mean, 1e-300), &pick, &pick_step)) {
+                for (int32_t i = 0; i < count; ++i) weight[i] += s->missing[i] > 1e-9;
+                continue;
+            }
+            move(s, pick, pick_step);
+            s->work += s->n;
+            double now = shortfall(s, broken);
+            if (now >= least) continue;
+            least = now;
+            memcpy(kept, s->z, (size_t)s->n * sizeof *kept);
+        }
+        for (int32_t k = 0; k < s->n; ++k)
+            if (kept[k] != s->z[k]) move(s, k, kept[k] - s->z[k]);
+        (void)shortfall(s, broken);
+    }
+    ql_free(weight);
+    ql_free(kept);
+    return status;
+}
+
 /* Single steps that lower the energy and break nothing more. */
 static void descend(search *s)
 {
@@ -279,6 +351,7 @@ ql_status ql_round(const double *schur, const double *linear, int32_t n, const q
         slopes(&s);
         for (int32_t step = 0; step < 2 * n + 100 && shortfall(&s, broken) > 0; ++step)
             if (!mend(&s)) break;
+        if (shortfall(&s, broken) > 0) status = break_out(&s, broken);
         descend(&s);
         (void)shortfall(&s, broken);
     }
