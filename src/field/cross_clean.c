@@ -11,6 +11,10 @@
 
 enum { FREE = 0, CREASE = 1, RIM = 2 };
 enum { NEIGHBOURS = 3, DRIFTS = 40, PASSES = 4 };
+/* Work of looking at a transport and of a solve per row, about nanoseconds; thousands of singular vertices (noise) would be looked
+ * at for hours. A count and not a time, so that results do not depend on the machine. */
+enum { LOOK = 300, SOLVE = 100 };
+static const int64_t MOST_WORK = 5000000000;
 
 typedef struct transport {
     int32_t amount, steps;
@@ -43,6 +47,7 @@ typedef struct clean {
     int32_t count, room;
     bool torus;      /* closed and of genus 1 */
     kept_state kept; /* of a torus: the last state that has a map */
+    int64_t work;
 } clean;
 
 static double half_length(const ql_surface *s, int32_t h)
@@ -437,6 +442,7 @@ static double linear_part(const clean *c, const transport *t)
 static ql_status fixed_part(clean *c, transport *t)
 {
     double *b = c->b->x, own = 0, d = M_PI_2 * t->amount;
+    c->work += SOLVE * c->rows;
     memset(b, 0, (size_t)c->rows * sizeof *b);
     for (int32_t i = 0; i < t->steps; ++i) {
         int32_t h = t->path[i], f = c->slot[h / 3], g = c->slot[c->s->opposite[h] / 3];
@@ -546,11 +552,13 @@ static ql_status transport_pass(clean *c, int32_t *done)
         int32_t best = -1;
         for (int32_t i = 0; status == QL_OK && i < c->count; ++i) {
             transport *t = &c->list[i];
+            c->work += LOOK;
             if (c->index[t->a] * t->amount <= 0 || !allowed(c, t) || !(cost_change(c, t) < 0)) continue;
             status = evaluate(c, t);
             if (t->gain < -1e-6 && (best < 0 || t->gain < c->list[best].gain)) best = i;
         }
-        if (best < 0 || status != QL_OK) break;
+        if (best < 0 || status != QL_OK || c->work > MOST_WORK) break;
+        c->work += SOLVE * c->rows;
         transport *t = &c->list[best];
         for (int32_t i = 0; i < t->steps; ++i) push_index(c, t->path[i], t->amount);
         status = relax(c);
@@ -576,7 +584,7 @@ static ql_status work(clean *c, ql_clean_report *report)
     QL_TRY(split_double(c));
     QL_TRY(drift(c));
     QL_TRY(keep_good(c));
-    for (int pass = 0; pass < PASSES && c->price > 0; ++pass) {
+    for (int pass = 0; pass < PASSES && c->price > 0 && c->work <= MOST_WORK; ++pass) {
         int32_t done = 0;
         QL_TRY(transport_pass(c, &done));
         report->transports += done;
@@ -586,6 +594,7 @@ static ql_status work(clean *c, ql_clean_report *report)
     QL_TRY(return_to_good(c));
     report->after = count_singular(c);
     report->energy = energy(c);
+    report->work = c->work;
     return QL_OK;
 }
 

@@ -22,6 +22,7 @@ typedef struct ql_clean_report {
     int32_t sectors;       /* corrected sectors of feature vertices */
     int32_t transports;    /* accepted moves of step 2 */
     double energy;         /* E at the end, radians^2 */
+    int64_t work;          /* about how many operations step 2 took; bounded, then no more transports are looked for */
 } ql_clean_report;
 
 /* phi (F) and matching (3F) are changed. price: energy (radians^2; a lone pair of index +-1 at distance d costs

@@ -2,6 +2,10 @@
 
 #include "base/memory.h"
 #include "field/cross_vector.h"
+#include "quad/patch.h"
+
+/* Patches between features with less than so much of a quad's area are not kept apart. */
+static const double SMALLEST_PATCH = 0.5;
 
 static double edge_length(const ql_surface *s, int32_t h)
 {
@@ -222,6 +226,8 @@ ql_status ql_feature_mark(ql_surface *s, double angle_deg, double edge)
         s->feature[h] = ql_dot(a, b) < limit && ql_dot(a, a) > 0 && ql_dot(b, b) > 0;
     }
     ql_free(normal);
+    int32_t merged = 0;
+    QL_TRY(ql_patch_merge(s, SMALLEST_PATCH * edge * edge, &merged));
     for (int round = 0; round < 8 && prune_tails(s, 2 * edge); ++round) {}
     return drop_small_sets(s, 6 * edge);
 }

@@ -43,6 +43,15 @@ static const double SNAP = 0.7;
 /* A map that fails with so many ports without a partner, or conditions broken, will fail at other scales, too; with so many
  * integers rounding would take too long. */
 enum { HOPELESS = 30, MOST_BROKEN = 20, MOST_INTEGERS = 1500 };
+/* So far off the wanted number the quads are made again at another edge, when they are not just a few. */
+static const double OFF_TARGET = 0.08;
+enum { FEW_QUADS = 50 };
+/* A component that has cost so much effort per wanted quad (and at least as much as for so many) is not begun anew: what there is
+ * has to do. Counted in operations, so that results do not depend on the machine. */
+static const int64_t EFFORT_PER_QUAD = 4000000;
+enum { EFFORT_QUADS = 5000, UNTANGLE_NS = 150 };
+/* Features as close as this all over, in quad edges, are noise or detail below the quads' size: no map holds them all. */
+static const double CROWDED = 0.9;
 /* Sweeps of the fit at the end. */
 enum { FIT_SWEEPS = 12 };
 /* When no map with all features works out (noise that looks like creases), only those sharper than this are pinned. */
@@ -70,12 +79,20 @@ typedef struct job {
     ql_closest *surface, *lines;
     int32_t *chain; /* of each line */
     int32_t euler, loops, singular, features;
+    double crowding;  /* length of features per area, in quad edges: 1 = one on every grid line of one direction */
     int32_t released; /* vertices of `quads` that let go of sharp edges */
     int32_t loose;    /* ports without a partner in the last map: many of them mean that no scale will help */
+    int64_t *effort;  /* that all attempts on this component have cost so far, about nanoseconds */
     ql_quad_quality *time;
     ql_quads quads; /* the result */
     ql_quad_rung rung;
 } job;
+
+static bool tired(const job *j)
+{
+    double quads = fmax(EFFORT_QUADS, j->component->area / (j->edge * j->edge));
+    return (double)*j->effort > (double)EFFORT_PER_QUAD * quads;
+}
 
 static double lap(double *since)
 {
@@ -191,6 +208,7 @@ static ql_status count_cells(const mapping *m, const job *j, double edge, double
 static ql_status extract_at(mapping *m, job *j, double edge, ql_polygons *polygons)
 {
     int32_t broken = 0, folded = 0;
+    int64_t work = 0;
     double since = ql_clock_s();
     memset(polygons, 0, sizeof *polygons);
     for (int32_t i = 0; i < m->grid.free_integers; ++i) m->linear[i] = m->map.linear[i] / edge;
@@ -199,9 +217,11 @@ static ql_status extract_at(mapping *m, job *j, double edge, ql_polygons *polygo
     if (status == QL_OK) status = ql_map_solve(&m->map, edge, m->z, m->value);
     if (status == QL_OK) status = ql_separate(&m->conditions, &m->map, m->value, 2.2);
     if (status == QL_OK)
-        status = ql_round(m->map.schur, m->linear, m->grid.free_integers, &m->conditions, m->z, &broken);
+        status = ql_round(m->map.schur, m->linear, m->grid.free_integers, &m->conditions, m->z, &broken, &work);
+    *j->effort += work;
     if (status == QL_OK) status = ql_map_solve(&m->map, edge, m->z, m->value);
-    if (status == QL_OK) status = ql_untangle(&m->map, edge, m->value, &folded);
+    if (status == QL_OK) status = ql_untangle(&m->map, edge, m->value, &folded, &work);
+    *j->effort += UNTANGLE_NS * work;
     if (status == QL_OK) status = ql_map_fixed(&m->map, m->value, m->uv);
     j->time->map_s += lap(&since);
     if (status == QL_OK) status = ql_extract(polygons, &j->work, m->uv, m->cut.matching);
@@ -211,6 +231,16 @@ static ql_status extract_at(mapping *m, job *j, double edge, ql_polygons *polygo
         QL_DEBUG("map at edge %g: %d of %d conditions broken, %d folded triangles, %d faces, %d quads, %d loose ports",
                  edge, broken, m->conditions.count, folded, polygons->face_count, polygons->quads, polygons->loose);
     return status;
+}
+
+/* Every corner of features is a node with integers of its own. */
+static ql_status check_corners(job *j)
+{
+    int32_t corners = 0;
+    for (int32_t v = 0; v < j->work.vertex_count; ++v) corners += j->corner[v];
+    if (corners <= MOST_INTEGERS) return QL_OK;
+    j->loose = HOPELESS;
+    return QL_FAIL(NUMERIC, "%d corners of features, more than %d", corners, MOST_INTEGERS);
 }
 
 /* Field of the rung: the given one, or a smooth one. */
@@ -242,6 +272,7 @@ static ql_status make_field(job *j, bool given)
         ql_cross_matching(&j->work, psi, j->phi, j->matching);
         ql_clean_report cleaned;
         status = ql_cross_clean(&j->work, given ? PRICE_GIVEN : j->begin.price, given, j->phi, j->matching, &cleaned);
+        *j->effort += cleaned.work;
         QL_DEBUG("field: %d singular vertices, %d after %d transports, %d sectors corrected, energy %g", cleaned.before,
                  cleaned.after, cleaned.transports, cleaned.sectors, cleaned.energy);
         if (status == QL_OK) status = ql_cross_snap(&j->work, SNAP * j->edge, j->phi, j->matching, &moved);
@@ -250,6 +281,43 @@ static ql_status make_field(job *j, bool given)
     ql_free(psi);
     j->time->field_s += lap(&since);
     return status;
+}
+
+/* Quads of the map at one edge length; none when polygons are left that cannot be filled with quads. */
+static ql_status map_once(mapping *m, job *j, double edge, ql_quads *quads)
+{
+    ql_polygons polygons;
+    int32_t odd = 0;
+    memset(quads, 0, sizeof *quads);
+    ql_status status = extract_at(m, j, edge, &polygons);
+    if (status == QL_OK && polygons.face_count > 0) status = ql_fill(quads, &polygons, &j->work, j->corner, &odd);
+    if (status != QL_OK || odd > 0) ql_quads_destroy(quads);
+    ql_polygons_destroy(&polygons);
+    return status;
+}
+
+/* The same, and when rounding made them many more or fewer than wanted, once more at an edge that makes up for it. */
+static ql_status map_near(mapping *m, job *j, double edge, ql_quads *quads)
+{
+    double wanted = j->component->area / (j->edge * j->edge);
+    QL_TRY(map_once(m, j, edge, quads));
+    for (int again = 0; again < 2 && quads->face_count > FEW_QUADS && !tired(j); ++again) {
+        ql_quads other;
+        int32_t loose = j->loose;
+        double off = fabs(quads->face_count / wanted - 1);
+        if (loose > 0 || off <= OFF_TARGET || off > 1) break;
+        edge *= sqrt(quads->face_count / wanted);
+        QL_TRY(map_once(m, j, edge, &other));
+        if (other.face_count > 0 && fabs(other.face_count / wanted - 1) < off && right_topology(j, &other)) {
+            ql_quads_destroy(quads);
+            *quads = other;
+            continue;
+        }
+        ql_quads_destroy(&other);
+        j->loose = loose;
+        break;
+    }
+    return QL_OK;
 }
 
 /* Integer-grid map of the current field at several scales. */
@@ -265,18 +333,14 @@ static ql_status try_maps(job *j, ql_quad_rung rung, const double *scale, int sc
     if (cells > 0.2 * wanted && cells < 5 * wanted) normal = j->edge * sqrt(cells / wanted);
     j->singular = m.cut.singular;
     j->time->map_s += lap(&since);
-    for (int i = 0; status == QL_OK && i < scales && !*done; ++i) {
-        ql_polygons polygons;
+    for (int i = 0; status == QL_OK && i < scales && !*done && !tired(j); ++i) {
         ql_quads quads = {0};
-        int32_t odd = 0;
-        status = extract_at(&m, j, normal * scale[i], &polygons);
-        if (status == QL_OK && polygons.face_count > 0) status = ql_fill(&quads, &polygons, &j->work, j->corner, &odd);
-        if (status == QL_OK && odd == 0 && polygons.face_count > 0 && accept(j, &quads, 12)) {
+        status = map_near(&m, j, normal * scale[i], &quads);
+        if (status == QL_OK && quads.face_count > 0 && accept(j, &quads, 12)) {
             *done = true;
             j->rung = rung;
         }
         ql_quads_destroy(&quads);
-        ql_polygons_destroy(&polygons);
     }
     mapping_destroy(&m);
     return status;
@@ -380,8 +444,14 @@ static ql_status prepare_job(job *j)
     QL_TRY(ql_surface_loops(&j->original, &j->loops));
     QL_TRY(ql_feature_mark(&j->original, j->feature_angle_deg, j->edge));
     QL_TRY(ql_feature_open_wedges(&j->original, j->begin.gap * j->edge, j->edge));
-    for (int32_t h = 0; h < 3 * j->original.face_count; ++h)
-        j->features += j->original.feature[h] && j->original.opposite[h] >= 0;
+    for (int32_t h = 0; h < 3 * j->original.face_count; ++h) {
+        const ql_surface *s = &j->original;
+        if (!s->feature[h] || s->opposite[h] < h) continue;
+        ++j->features;
+        j->crowding += sqrt(ql_distance2(ql_at(s, ql_from(s, h)), ql_at(s, ql_to(s, h))));
+    }
+    j->crowding *= j->edge / j->component->area;
+    QL_DEBUG("%d edges of features, %.3g per quad edge", j->features, j->crowding);
     QL_TRY(ql_closest_of_faces(&j->surface, j->original.vertices, j->original.faces, j->original.face_count));
     QL_TRY(ql_remesh_lines(&j->original, &j->lines, &j->chain));
     QL_TRY(copy_surface(&j->work, &j->original));
@@ -410,16 +480,17 @@ static ql_status climb(job *j, bool *found)
 {
     static const double first[] = {1}, more[] = {0.97, 1.04};
     bool done = false;
-    for (int smooth = j->alpha == NULL; smooth < 2 && !done; ++smooth) {
+    for (int smooth = j->alpha == NULL; smooth < 2 && !done && !tired(j); ++smooth) {
         ql_quad_rung best = j->alpha != NULL && smooth ? QL_RUNG_SMOOTH : QL_RUNG_FIELD;
-        ql_status status = make_field(j, !smooth);
+        ql_status status = check_corners(j);
+        if (status == QL_OK) status = make_field(j, !smooth);
         if (status == QL_OK) status = try_maps(j, best, first, 1, 1, &done);
         if (status == QL_OK && !done && j->loose < HOPELESS)
             status = try_maps(j, best == QL_RUNG_FIELD ? QL_RUNG_SCALED : best, more, 2, 1, &done);
         QL_TRY(forgive(status, ql_quad_rung_name(best)));
     }
     /* without faults, but an arm of the surface is so thin that two edges join the same two vertices: a split parts them */
-    if (!done && j->loose < HOPELESS) QL_TRY(forgive(try_coarse(j, &done), "coarse"));
+    if (!done && j->loose < HOPELESS && !tired(j)) QL_TRY(forgive(try_coarse(j, &done), "coarse"));
     *found = done;
     return QL_OK;
 }
@@ -534,15 +605,17 @@ static ql_status best_of(const job *base, winner *w)
     bool hopeless = false;
     int32_t features = 0;
     w->penalty = INFINITY;
-    for (int i = 0; status == QL_OK && i < BEGINNINGS && !(hopeless && i > 1); ++i) {
+    for (int i = 0; status == QL_OK && i < BEGINNINGS && !(hopeless && i > 1) && !tired(base); ++i) {
         job j = *base;
         j.begin = BEGINNING[i];
         status = one_attempt(w, &j, climb, &hopeless);
         features = j.features;
+        double crowding = j.crowding;
         job_destroy(&j);
-        if (w->penalty <= 1.1 * w->singular + 2) break;
+        if (w->penalty <= 1.1 * w->singular + 2 || (w->penalty == INFINITY && crowding > CROWDED)) break;
     }
-    for (int i = 0; status == QL_OK && i < RELAXATIONS && w->penalty == INFINITY && features > 0; ++i) {
+    for (int i = 0; status == QL_OK && i < RELAXATIONS && w->penalty == INFINITY && features > 0 && !tired(base);
+         ++i) {
         job j = *base;
         j.begin = BEGINNING[0];
         j.feature_angle_deg = fmax(j.feature_angle_deg, RELAXED_DEG[i]);
@@ -579,11 +652,13 @@ static ql_status one_component(ql_quad_result *result, const ql_prepared *prepar
     const ql_component *component = &prepared->component[c];
     if (!(component->area > 0)) return QL_FAIL(MESH, "component of face %d has zero area", component->parent[0]);
     double own = fmin(edge, small_edge(component));
+    int64_t effort = 0;
     job base = {.mesh = mesh,
                 .alpha = options->method == QL_QUADS_SMOOTH ? NULL : alpha,
                 .component = component,
                 .edge = own,
                 .feature_angle_deg = options->feature_angle_deg,
+                .effort = &effort,
                 .time = &result->quality};
     winner w = {.rung = QL_RUNG_FIELD};
     ql_status status = best_of(&base, &w);

@@ -75,12 +75,12 @@ typedef struct search {
     int32_t *touch_start;    /* per variable (+1): the conditions that it is in */
     int32_t *touch;          /* index into the conditions' terms */
     int32_t *term_condition; /* condition of a term */
-    int64_t work;            /* that pairs of steps have cost so far */
+    int64_t work, worked;    /* that pairs of steps have cost so far; that earlier searches have */
 } search;
 
 /* Thousands of integers with as many broken conditions would try pairs for hours: single steps alone go on from here. A count
  * and not a time, so that results do not depend on the machine. */
-static const int64_t PAIR_WORK = 300000000, BREAKOUT_WORK = 100000000;
+static const int64_t PAIR_WORK = 30000000, BREAKOUT_WORK = 100000000;
 
 static void slopes(search *s)
 {
@@ -251,6 +251,7 @@ static ql_status break_out(search *s, int32_t *broken)
         for (int32_t i = 0; i < s->n; ++i) mean += s->schur[(int64_t)i * s->n + i] / s->n;
         for (int32_t i = 0; i < count; ++i) weight[i] = 1;
         memcpy(kept, s->z, (size_t)s->n * sizeof *kept);
+        s->worked = s->work;
         s->work = 0;
         for (int32_t step = 0; *broken > 0 && step < 20 * s->n + 2000 && s->work < BREAKOUT_WORK; ++step) {
             int32_t pick;
@@ -339,9 +340,10 @@ static ql_status greedy(const double *schur, const double *linear, int32_t n, do
 }
 
 ql_status ql_round(const double *schur, const double *linear, int32_t n, const ql_conditions *conditions, double *z,
-                   int32_t *broken)
+                   int32_t *broken, int64_t *work)
 {
     *broken = 0;
+    *work = 2 * (int64_t)n * n * n;
     if (n == 0) return QL_OK;
     search s = {.schur = schur, .linear = linear, .conditions = conditions, .n = n, .z = z};
     QL_TRY(greedy(schur, linear, n, z));
@@ -354,6 +356,7 @@ ql_status ql_round(const double *schur, const double *linear, int32_t n, const q
         if (shortfall(&s, broken) > 0) status = break_out(&s, broken);
         descend(&s);
         (void)shortfall(&s, broken);
+        *work += 10 * (s.work + s.worked);
     }
     ql_free(s.slope);
     ql_free(s.missing);

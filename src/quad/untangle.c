@@ -34,7 +34,12 @@ typedef struct problem {
     element *element;
     line *line;
     double eps;
+    int64_t *work, limit; /* elements evaluated so far, and at most */
 } problem;
+
+/* A map that folds for good would be worked on until all rounds are done: after so many elements, per face of the map and in all,
+ * what is reached has to do. A count and not a time, so that results do not depend on the machine. */
+static const int64_t WORK_PER_FACE = 2000, WORK = 30000000;
 
 /* Hat-function gradients of a face in its chart's axes, in units of the quad edge. */
 static void hat_gradients(const ql_map *map, double edge, int32_t f, double gx[3], double gy[3], double *area)
@@ -244,6 +249,7 @@ static double evaluate_lines(const problem *p, const double *x, double *gradient
 static double evaluate(const problem *p, const double *x, double *gradient, double *least)
 {
     *least = INFINITY;
+    *p->work += p->faces + p->lines;
     if (gradient != NULL) memset(gradient, 0, (size_t)p->unknowns * sizeof *gradient);
     double sum = evaluate_lines(p, x, gradient, least);
     for (int32_t i = 0; i < p->faces; ++i) {
@@ -313,7 +319,7 @@ static double minimise(const problem *p, double *x, double *work, int iterations
     double *gradient = work + (int64_t)(2 * HISTORY) * n, *direction = gradient + n, *trial = direction + n,
            *next_gradient = trial + n, least;
     double energy = evaluate(p, x, gradient, &least);
-    for (int it = 0; it < iterations; ++it) {
+    for (int it = 0; it < iterations && *p->work < p->limit; ++it) {
         direction_of(&h, gradient, direction, n);
         double slope = dot_n(gradient, direction, n), step = 1, now = INFINITY, longest = 0;
         if (!(slope < 0)) {
@@ -364,7 +370,7 @@ static ql_status solve_patch(problem *p)
         for (int32_t i = 0; i < p->unknowns; ++i) x[i] = p->value[p->variable[i]];
         p->eps = 1;
         (void)evaluate(p, x, NULL, &least);
-        for (int outer = 0; outer < 14; ++outer) {
+        for (int outer = 0; outer < 14 && *p->work < p->limit; ++outer) {
             p->eps = sqrt(1e-6 + 0.04 * fmin(least, 0) * fmin(least, 0));
             least = minimise(p, x, work, 120);
             if (least > 0.02 || (outer > 5 && least < before + 1e-4 * fabs(before))) break;
@@ -381,17 +387,19 @@ static ql_status solve_patch(problem *p)
     return status;
 }
 
-ql_status ql_untangle(const ql_map *map, double edge, double *value, int32_t *folded)
+ql_status ql_untangle(const ql_map *map, double edge, double *value, int32_t *folded, int64_t *work)
 {
     static const int rings[] = {6, 10, 16};
-    problem p = {.map = map, .value = value, .edge = edge};
-    double *determinant = NULL;
     int32_t faces = map->surface->face_count;
+    int64_t limit = WORK_PER_FACE * faces < WORK ? WORK_PER_FACE * faces : WORK;
+    problem p = {.map = map, .value = value, .edge = edge, .work = work, .limit = limit};
+    double *determinant = NULL;
     ql_status status = QL_TAKE(determinant, faces);
     if (status == QL_OK) status = QL_TAKE(p.in_patch, faces);
     if (status == QL_OK) status = QL_TAKE(p.slot, map->grid->reals + 1);
     if (status == QL_OK) status = QL_TAKE(p.variable, map->grid->reals + 1);
     *folded = 0;
+    *work = 0;
     for (int round = 0; status == QL_OK; ++round) {
         status = ql_untangle_determinants(map, edge, value, determinant);
         *folded = 0;
@@ -400,7 +408,8 @@ ql_status ql_untangle(const ql_map *map, double edge, double *value, int32_t *fo
             double scale;
             *folded += stretch(map, edge, value, h, &scale) <= 1e-5;
         }
-        if (status != QL_OK || *folded == 0 || round == (int)(sizeof rings / sizeof *rings)) break;
+        if (status != QL_OK || *folded == 0 || round == (int)(sizeof rings / sizeof *rings) || *work >= limit)
+            break;
         status = choose_patch(&p, rings[round]);
         if (status == QL_OK) status = set_up(&p);
         if (status == QL_OK) status = solve_patch(&p);

@@ -9,8 +9,9 @@
 
 #include "quad/map.h"
 
-/* value: all variables (in/out). *folded gets the number of faces that still have det <= 0 (as doubles). */
-ql_status ql_untangle(const ql_map *map, double edge, double *value, int32_t *folded);
+/* value: all variables (in/out). *folded gets the number of faces that still have det <= 0 (as doubles), *work the number of
+ * elements that were evaluated, which is bounded: where folds are there for good, some stay. */
+ql_status ql_untangle(const ql_map *map, double edge, double *value, int32_t *folded, int64_t *work);
 
 /* Jacobian determinants of all faces (F), 1 = one cell per edge^2. */
 ql_status ql_untangle_determinants(const ql_map *map, double edge, const double *value, double *determinant);

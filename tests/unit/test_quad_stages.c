@@ -291,11 +291,12 @@ static void test_round(void **state)
     const int32_t both[2] = {0, 1};
     double z[2];
     int32_t broken;
-    ASSERT_OK(ql_round(schur, linear, 2, NULL, z, &broken));
+    int64_t work;
+    ASSERT_OK(ql_round(schur, linear, 2, NULL, z, &broken, &work));
     assert_true(z[0] == 0 && z[1] == 0);
     ql_conditions conditions = {0};
     ASSERT_OK(ql_conditions_add(&conditions, both, coefficient, 2, 1));
-    ASSERT_OK(ql_round(schur, linear, 2, &conditions, z, &broken));
+    ASSERT_OK(ql_round(schur, linear, 2, &conditions, z, &broken, &work));
     assert_int_equal(broken, 0);
     assert_true(z[0] == 0 && z[1] == 1);
     ql_conditions_destroy(&conditions);
