@@ -13,6 +13,7 @@ enum { NEAR_LIMIT = 256 };
 typedef struct snap {
     const ql_surface *s;
     double *psi, *delta;
+    double *rest; /* turns across half-edges that cost nothing: 0, or those of the given field */
     int32_t *index;
     uint8_t *line; /* vertex on a feature or boundary */
     uint8_t *matching;
@@ -131,7 +132,7 @@ static ql_status smooth_again(snap *m)
             for (int32_t h = 3 * f; h < 3 * f + 3; ++h) {
                 int32_t g = s->opposite[h];
                 if (g < 0) continue;
-                double step = wanted_step(m, h);
+                double step = wanted_step(m, h) + m->rest[h];
                 diagonal += 1;
                 bx[slot[f]] -= step;
                 if (slot[g / 3] < 0)
@@ -167,19 +168,21 @@ static ql_status smooth_again(snap *m)
     return status;
 }
 
-ql_status ql_cross_snap(const ql_surface *s, double reach, double *phi, uint8_t *matching, int32_t *moved)
+ql_status ql_cross_snap(const ql_surface *s, double reach, bool follow, double *phi, uint8_t *matching, int32_t *moved)
 {
     snap m = {.s = s, .phi = phi, .matching = matching};
     visit visits[NEAR_LIMIT];
     *moved = 0;
     ql_status status = QL_TAKE(m.psi, 3 * (int64_t)s->face_count);
     if (status == QL_OK) status = QL_TAKE(m.delta, 3 * (int64_t)s->face_count);
+    if (status == QL_OK) status = QL_TAKE(m.rest, 3 * (int64_t)s->face_count);
     if (status == QL_OK) status = QL_TAKE(m.index, s->vertex_count + 1);
     if (status == QL_OK) status = QL_TAKE(m.line, s->vertex_count + 1);
     if (status == QL_OK) {
         ql_cross_edge_angles(s, m.psi);
         ql_cross_indices(s, m.psi, phi, matching, m.index);
         ql_cross_turns(s, m.psi, phi, matching, m.delta);
+        if (follow) memcpy(m.rest, m.delta, 3 * (size_t)s->face_count * sizeof *m.rest);
         mark_lines(&m);
         for (int32_t v = 0; v < s->vertex_count; ++v) {
             if (m.index[v] == 0 || m.line[v] || s->outgoing[v] < 0) continue;
@@ -193,6 +196,7 @@ ql_status ql_cross_snap(const ql_surface *s, double reach, double *phi, uint8_t 
     }
     ql_free(m.psi);
     ql_free(m.delta);
+    ql_free(m.rest);
     ql_free(m.index);
     ql_free(m.line);
     return status;

@@ -4,8 +4,8 @@
 #include "field/cross_vector.h"
 #include "quad/patch.h"
 
-/* Patches between features with less than so much of a quad's area are not kept apart. */
-static const double SMALLEST_PATCH = 0.5;
+/* Patches between features with less than so much of the area of a quad are not kept apart. */
+static const double SMALLEST_PATCH = 0.25;
 
 static double edge_length(const ql_surface *s, int32_t h)
 {

@@ -275,7 +275,7 @@ static ql_status make_field(job *j, bool given)
         *j->effort += cleaned.work;
         QL_DEBUG("field: %d singular vertices, %d after %d transports, %d sectors corrected, energy %g", cleaned.before,
                  cleaned.after, cleaned.transports, cleaned.sectors, cleaned.energy);
-        if (status == QL_OK) status = ql_cross_snap(&j->work, SNAP * j->edge, j->phi, j->matching, &moved);
+        if (status == QL_OK) status = ql_cross_snap(&j->work, SNAP * j->edge, given, j->phi, j->matching, &moved);
         QL_DEBUG("%d singular vertices moved onto features", moved);
     }
     ql_free(psi);
@@ -614,8 +614,7 @@ static ql_status best_of(const job *base, winner *w)
         job_destroy(&j);
         if (w->penalty <= 1.1 * w->singular + 2 || (w->penalty == INFINITY && crowding > CROWDED)) break;
     }
-    for (int i = 0; status == QL_OK && i < RELAXATIONS && w->penalty == INFINITY && features > 0 && !tired(base);
-         ++i) {
+    for (int i = 0; status == QL_OK && i < RELAXATIONS && w->penalty == INFINITY && features > 0 && !tired(base); ++i) {
         job j = *base;
         j.begin = BEGINNING[0];
         j.feature_angle_deg = fmax(j.feature_angle_deg, RELAXED_DEG[i]);
@@ -632,8 +631,9 @@ static ql_status best_of(const job *base, winner *w)
     return status;
 }
 
-/* Edge that gives a small component a few quads; a sliver, which has length without area, only so many along it. */
-static double small_edge(const ql_component *component)
+/* The edge, smaller where that gives a small component a few quads; a sliver, which has length without area, gets only so many
+ * along it: 200, or all that are wanted. */
+static double own_edge(const ql_component *component, double edge, double wanted)
 {
     enum { FEW = 12, MOST_ALONG = 200 };
     const ql_surface *s = &component->surface;
@@ -643,15 +643,15 @@ static double small_edge(const ql_component *component)
             low[c] = fmin(low[c], ql_at(s, v)[c]);
             high[c] = fmax(high[c], ql_at(s, v)[c]);
         }
-    return fmax(sqrt(component->area / FEW), sqrt(ql_distance2(low, high)) / MOST_ALONG);
+    double length = sqrt(ql_distance2(low, high)), small = fmax(sqrt(component->area / FEW), length / MOST_ALONG);
+    return fmax(fmin(edge, small), length / fmax(wanted, MOST_ALONG));
 }
 
 static ql_status one_component(ql_quad_result *result, const ql_prepared *prepared, int32_t c, const ql_mesh *mesh,
                                const double *alpha, const ql_quads_options *options, double edge, bool *relaxed)
 {
     const ql_component *component = &prepared->component[c];
-    if (!(component->area > 0)) return QL_FAIL(MESH, "component of face %d has zero area", component->parent[0]);
-    double own = fmin(edge, small_edge(component));
+    double own = own_edge(component, edge, prepared->area / (edge * edge));
     int64_t effort = 0;
     job base = {.mesh = mesh,
                 .alpha = options->method == QL_QUADS_SMOOTH ? NULL : alpha,
@@ -707,20 +707,33 @@ static ql_status judge_result(ql_quad_result *r, const ql_mesh *mesh, double fea
     return r->valid ? QL_OK : QL_FAIL(NUMERIC, "result does not verify: %s", why);
 }
 
+/* Adds to the note, parts separated by semicolons. */
+static void say(ql_quad_result *r, const char *text)
+{
+    size_t used = strlen(r->note);
+    (void)snprintf(r->note + used, sizeof r->note - used, "%s%s", used > 0 ? "; " : "", text);
+}
+
 static void write_note(ql_quad_result *r, const ql_prepared *p, bool relaxed)
 {
-    int used = 0;
-    size_t room = sizeof r->note;
-    if (p->welded + p->dropped + p->turned + p->split_edges + p->split_vertices > 0)
-        used = snprintf(
-            r->note, room,
+    char text[256];
+    if (p->welded + p->dropped + p->turned + p->split_edges + p->split_vertices > 0) {
+        (void)snprintf(
+            text, sizeof text,
             "input repaired: %d vertices welded, %d faces dropped, %d faces turned, %d edges and %d vertices split",
             p->welded, p->dropped, p->turned, p->split_edges, p->split_vertices);
-    if (r->rung != QL_RUNG_FIELD && used >= 0 && (size_t)used < room)
-        used += snprintf(r->note + used, room - (size_t)used, "%sused rung \"%s\" of the ladder", used > 0 ? "; " : "",
-                         ql_quad_rung_name(r->rung));
-    if (relaxed && used >= 0 && (size_t)used < room)
-        (void)snprintf(r->note + used, room - (size_t)used, "%snot all sharp edges are kept", used > 0 ? "; " : "");
+        say(r, text);
+    }
+    if (p->slivers > 0) {
+        (void)snprintf(text, sizeof text, "%d component%s without area left out", p->slivers,
+                       p->slivers > 1 ? "s" : "");
+        say(r, text);
+    }
+    if (r->rung != QL_RUNG_FIELD) {
+        (void)snprintf(text, sizeof text, "used rung \"%s\" of the ladder", ql_quad_rung_name(r->rung));
+        say(r, text);
+    }
+    if (relaxed) say(r, "not all sharp edges are kept");
 }
 
 ql_status ql_quads_make(ql_quad_result *result, const ql_mesh *mesh, const double *alpha,

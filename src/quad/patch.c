@@ -1,3 +1,4 @@
+/* Patches of a surface by union-find over faces; the small ones join a neighbour round by round. */
 #include "quad/patch.h"
 
 #include "base/memory.h"

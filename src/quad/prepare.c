@@ -314,6 +314,18 @@ static int compare_components(const void *left, const void *right)
     return a > b ? -1 : a < b;
 }
 
+/* A surface as long as this times its width has no place for a quad: rounding of its coordinates is as wide. */
+static const double NO_WIDTH = 1e-7;
+
+static bool is_sliver(const ql_component *component)
+{
+    const ql_surface *s = &component->surface;
+    double longest2 = 0;
+    for (int32_t h = 0; h < 3 * s->face_count; ++h)
+        longest2 = fmax(longest2, ql_distance2(ql_at(s, ql_from(s, h)), ql_at(s, ql_to(s, h))));
+    return !(component->area > NO_WIDTH * longest2);
+}
+
 static ql_status all_components(soup *s)
 {
     ql_prepared *out = s->out;
@@ -328,6 +340,14 @@ static ql_status all_components(soup *s)
         ql_component *component = &out->component[out->count++];
         status = extract_component(s, order + begin[c], begin[c + 1] - begin[c], local, component);
         if (status != QL_OK) break;
+        if (is_sliver(component)) {
+            ql_surface_destroy(&component->surface);
+            ql_free(component->parent);
+            memset(component, 0, sizeof *component);
+            out->count--;
+            out->slivers++;
+            continue;
+        }
         int32_t loops = 0;
         status = ql_surface_loops(&component->surface, &loops);
         out->loops += loops;
@@ -337,8 +357,9 @@ static ql_status all_components(soup *s)
     ql_free(local);
     ql_free(begin);
     ql_free(order);
+    if (status == QL_OK && out->count == 0)
+        status = QL_FAIL(MESH, "the faces have no area: all corners of a component lie on a line");
     if (status == QL_OK) qsort(out->component, (size_t)out->count, sizeof *out->component, compare_components);
-    if (status == QL_OK && !(out->area > 0)) status = QL_FAIL(MESH, "all faces have zero area");
     return status;
 }
 

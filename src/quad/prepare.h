@@ -1,8 +1,9 @@
 /* Any triangle mesh -> oriented manifold surfaces, one per component.
  *
  * Boundary vertices at the same place are welded, repeated and collapsed faces dropped, faces oriented alike within a
- * component, edges of more than two faces and vertices of more than one fan split. What is not orientable is refused with
- * the face that shows it.
+ * component, edges of more than two faces and vertices of more than one fan split. Components without area (a triangle whose
+ * corners lie on a line) are left out as long as there are others. What is not orientable is refused with the face that shows
+ * it.
  */
 #ifndef QL_QUAD_PREPARE_H
 #define QL_QUAD_PREPARE_H
@@ -22,6 +23,7 @@ typedef struct ql_prepared {
     double area, diagonal;   /* of all of it; of the bounding box */
     int32_t euler, loops;    /* of the repaired surface */
     int32_t welded, dropped, turned, split_edges, split_vertices;
+    int32_t slivers; /* components without area, left out */
 } ql_prepared;
 
 ql_status ql_prepare(ql_prepared *prepared, const ql_mesh *mesh);

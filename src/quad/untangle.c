@@ -408,8 +408,7 @@ ql_status ql_untangle(const ql_map *map, double edge, double *value, int32_t *fo
             double scale;
             *folded += stretch(map, edge, value, h, &scale) <= 1e-5;
         }
-        if (status != QL_OK || *folded == 0 || round == (int)(sizeof rings / sizeof *rings) || *work >= limit)
-            break;
+        if (status != QL_OK || *folded == 0 || round == (int)(sizeof rings / sizeof *rings) || *work >= limit) break;
         status = choose_patch(&p, rings[round]);
         if (status == QL_OK) status = set_up(&p);
         if (status == QL_OK) status = solve_patch(&p);

@@ -67,6 +67,18 @@ expect_code 0
 expect_out '"euler": 2,'
 expect_out '"boundary_loops": 2,'
 
+# a component without area beside a good one is left out and named; thin ones do not hold up the rest
+{ cat ball.obj; printf 'v 3 0 0\nv 4 0 0\nv 5 0 0\nf -3 -2 -1\n'; } >beside.obj
+quadloom quads beside.obj --method smooth --target-quads 200 -o out.obj
+expect_code 0
+expect_out "1 component without area left out"
+for width in 0.001 0.00001; do
+    printf 'v 0 0 0\nv 1 0 0\nv 0.5 %s 0\nf 1 2 3\n' $width >thin.obj
+    quadloom quads thin.obj --method smooth --target-quads 200 -o out.obj
+    expect_code 0
+    expect_out "verified"
+done
+
 # what is no mesh, and no output named
 printf 'v 0 0 0\nv 1 0 0\nv 2 0 0\nf 1 2 3\n' >flat.obj
 bad "flat.obj" flat.obj --method smooth

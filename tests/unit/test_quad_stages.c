@@ -2,6 +2,7 @@
 #include "support/test.h"
 
 #include "field/cross.h"
+#include "field/cross_snap.h"
 #include "field/cross_vector.h"
 #include "field/smooth.h"
 #include "mesh/generate.h"
@@ -10,6 +11,7 @@
 #include "quad/fit.h"
 #include "quad/grid.h"
 #include "quad/lattice.h"
+#include "quad/patch.h"
 #include "quad/prepare.h"
 #include "quad/remesh.h"
 #include "quad/round.h"
@@ -316,6 +318,123 @@ static void test_prepare_refuses(void **state)
     ql_mesh_destroy(&mesh);
 }
 
+/* Four integers that conditions tie to one value and push up: no step of one or two of them mends anything. */
+static void test_round_breaks_out(void **state)
+{
+    (void)state;
+    enum { N = 4 };
+    const double tie[2] = {1, -1}, all[N] = {1, 1, 1, 1}, linear[N] = {0};
+    const int32_t every[N] = {0, 1, 2, 3};
+    double schur[N * N] = {0}, z[N];
+    ql_conditions conditions = {0};
+    int32_t broken;
+    int64_t work;
+    for (int32_t i = 0; i < N; ++i) schur[i * N + i] = 1;
+    for (int32_t i = 0; i < N; ++i)
+        for (int32_t k = 0; k < N; ++k) {
+            int32_t pair[2] = {i, k};
+            if (i != k) ASSERT_OK(ql_conditions_add(&conditions, pair, tie, 2, 0));
+        }
+    ASSERT_OK(ql_conditions_add(&conditions, every, all, N, 2 * N));
+    ASSERT_OK(ql_round(schur, linear, N, &conditions, z, &broken, &work));
+    assert_int_equal(broken, 0);
+    for (int32_t i = 0; i < N; ++i) assert_true(z[i] == 2);
+    ql_conditions_destroy(&conditions);
+}
+
+static int32_t count_inner_features(const ql_surface *s)
+{
+    int32_t count = 0;
+    for (int32_t h = 0; h < 3 * s->face_count; ++h) count += s->feature[h] && s->opposite[h] > h;
+    return count;
+}
+
+/* Creases round a single triangle of a surface with other creases: they go, the others and the boundary stay. */
+static void test_small_patches(void **state)
+{
+    (void)state;
+    ql_mesh mesh;
+    ql_prepared prepared;
+    ASSERT_OK(ql_generate_bracket(&mesh, 6));
+    ASSERT_OK(ql_prepare(&prepared, &mesh));
+    ql_surface *s = &prepared.component[0].surface;
+    double normal[3], mean = ql_surface_area(s) / s->face_count;
+    int32_t merged, before, boundary = 0;
+    ASSERT_OK(ql_feature_mark(s, 40, 1e-3));
+    before = count_inner_features(s);
+    assert_true(before > 0);
+    ASSERT_OK(ql_patch_merge(s, 3 * mean, &merged));
+    assert_int_equal(merged, 0);
+    int32_t f = 0; /* a face without feature or boundary */
+    while (s->feature[3 * f] || s->feature[3 * f + 1] || s->feature[3 * f + 2]) ++f;
+    for (int32_t h = 3 * f; h < 3 * f + 3; ++h) s->feature[h] = s->feature[s->opposite[h]] = 1;
+    ASSERT_OK(ql_patch_merge(s, 0.4 * ql_surface_normal(s, f, normal), &merged));
+    assert_int_equal(merged, 0);
+    ASSERT_OK(ql_patch_merge(s, 0.6 * ql_surface_normal(s, f, normal), &merged));
+    assert_int_equal(merged, 1);
+    assert_int_equal(count_inner_features(s), before);
+    ASSERT_OK(ql_patch_merge(s, INFINITY, &merged));
+    assert_int_equal(count_inner_features(s), 0);
+    for (int32_t h = 0; h < 3 * s->face_count; ++h) boundary += s->opposite[h] < 0 && !s->feature[h];
+    assert_int_equal(boundary, 0);
+    ql_prepared_destroy(&prepared);
+    ql_mesh_destroy(&mesh);
+}
+
+/* Mean turn of the crosses between two fields. */
+static double mean_change(const double *a, const double *b, int32_t count)
+{
+    double sum = 0;
+    for (int32_t f = 0; f < count; ++f) sum += fabs(a[f] - b[f] - M_PI_2 * round((a[f] - b[f]) / M_PI_2));
+    return sum / count;
+}
+
+static bool above(const ql_surface *s, int32_t f)
+{
+    double z = 0;
+    for (int k = 0; k < 3; ++k) z += ql_at(s, s->faces[3 * f + k])[2] / 3;
+    return z > 0.5;
+}
+
+/* A field that is not smooth, as users have them: snapping changes it where something moves and hardly elsewhere. */
+static void test_snap_keeps_field(void **state)
+{
+    (void)state;
+    ql_mesh mesh;
+    ql_prepared prepared;
+    ASSERT_OK(ql_generate_icosphere(&mesh, 4));
+    ASSERT_OK(ql_prepare(&prepared, &mesh));
+    ql_surface *s = &prepared.component[0].surface;
+    double edge = sqrt(ql_surface_area(s) / 600), *phi[3], *psi = NULL, change[2];
+    uint8_t *matching = NULL;
+    for (int i = 0; i < 3; ++i) ASSERT_OK(QL_TAKE(phi[i], s->face_count));
+    ASSERT_OK(QL_TAKE(psi, 3 * s->face_count));
+    ASSERT_OK(QL_TAKE(matching, 3 * s->face_count));
+    ASSERT_OK(ql_smooth_field(s, NULL, edge, phi[0])); /* knows no features: singular vertices lie beside them */
+    for (int32_t h = 0; h < 3 * s->face_count; ++h)         /* a crease between the faces above and below */
+        s->feature[h] = above(s, h / 3) != above(s, s->opposite[h] / 3);
+    for (int32_t f = 0; f < s->face_count; ++f) {
+        bool held = s->feature[3 * f] || s->feature[3 * f + 1] || s->feature[3 * f + 2];
+        if (!held) phi[0][f] += 0.3 * sin(40 * ql_at(s, s->faces[3 * f])[0]) * sin(31 * ql_at(s, s->faces[3 * f])[1]);
+    }
+    ql_cross_edge_angles(s, psi);
+    for (int follow = 0; follow < 2; ++follow) {
+        int32_t moved = 0;
+        memcpy(phi[1 + follow], phi[0], (size_t)s->face_count * sizeof *phi[0]);
+        ql_cross_matching(s, psi, phi[0], matching);
+        ASSERT_OK(ql_cross_snap(s, 4 * edge, follow != 0, phi[1 + follow], matching, &moved));
+        assert_true(moved > 0);
+        change[follow] = mean_change(phi[1 + follow], phi[0], s->face_count);
+        print_message("%d moved, follow %d: mean change %.4f\n", moved, follow, change[follow]);
+    }
+    assert_true(change[1] < 0.7 * change[0]);
+    for (int i = 0; i < 3; ++i) ql_free(phi[i]);
+    ql_free(psi);
+    ql_free(matching);
+    ql_prepared_destroy(&prepared);
+    ql_mesh_destroy(&mesh);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -326,6 +445,9 @@ int main(void)
         cmocka_unit_test(test_fit_lines),
         cmocka_unit_test(test_lattice),
         cmocka_unit_test(test_round),
+        cmocka_unit_test(test_round_breaks_out),
+        cmocka_unit_test(test_small_patches),
+        cmocka_unit_test(test_snap_keeps_field),
         cmocka_unit_test(test_prepare_refuses),
     };
     return ql_test_main(tests);
