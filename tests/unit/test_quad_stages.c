@@ -411,7 +411,7 @@ static void test_snap_keeps_field(void **state)
     ASSERT_OK(QL_TAKE(psi, 3 * s->face_count));
     ASSERT_OK(QL_TAKE(matching, 3 * s->face_count));
     ASSERT_OK(ql_smooth_field(s, NULL, edge, phi[0])); /* knows no features: singular vertices lie beside them */
-    for (int32_t h = 0; h < 3 * s->face_count; ++h)         /* a crease between the faces above and below */
+    for (int32_t h = 0; h < 3 * s->face_count; ++h)    /* a crease between the faces above and below */
         s->feature[h] = above(s, h / 3) != above(s, s->opposite[h] / 3);
     for (int32_t f = 0; f < s->face_count; ++f) {
         bool held = s->feature[3 * f] || s->feature[3 * f + 1] || s->feature[3 * f + 2];
