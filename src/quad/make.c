@@ -19,12 +19,12 @@
 #include "quad/quad.h"
 #include "quad/release.h"
 #include "quad/remesh.h"
+#include "quad/result.h"
 #include "quad/round.h"
 #include "quad/separate.h"
 #include "quad/star.h"
 #include "quad/untangle.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* Ways to begin; the later ones are tried when the first gives extra irregular vertices or bad corners. Triangles of the
@@ -57,12 +57,6 @@ enum { FIT_SWEEPS = 12 };
 /* When no map with all features works out (noise that looks like creases), only those sharper than this are pinned. */
 static const double RELAXED_DEG[] = {75, 180};
 enum { RELAXATIONS = sizeof RELAXED_DEG / sizeof *RELAXED_DEG };
-
-const char *ql_quad_rung_name(ql_quad_rung rung)
-{
-    static const char *const name[QL_RUNG_COUNT] = {"field", "scaled", "smooth", "coarse", "split"};
-    return (int)rung >= 0 && rung < QL_RUNG_COUNT ? name[rung] : "?";
-}
 
 typedef struct job {
     const ql_mesh *mesh;
@@ -515,20 +509,6 @@ static void job_destroy(job *j)
     ql_quads_destroy(&j->quads);
 }
 
-static ql_status append(ql_quad_result *r, const ql_quads *q)
-{
-    double *x = ql_memory_resize(r->vertices, 3 * ((size_t)r->vertex_count + (size_t)q->vertex_count), sizeof *x);
-    if (x != NULL) r->vertices = x;
-    int32_t *f = ql_memory_resize(r->faces, 4 * ((size_t)r->face_count + (size_t)q->face_count), sizeof *f);
-    if (f != NULL) r->faces = f;
-    if (x == NULL || f == NULL) return QL_FAIL(NO_MEMORY, "no memory for %d quads", r->face_count + q->face_count);
-    memcpy(x + 3 * (int64_t)r->vertex_count, q->vertices, 3 * (size_t)q->vertex_count * sizeof *x);
-    for (int32_t i = 0; i < 4 * q->face_count; ++i) f[4 * (int64_t)r->face_count + i] = q->faces[i] + r->vertex_count;
-    r->vertex_count += q->vertex_count;
-    r->face_count += q->face_count;
-    return QL_OK;
-}
-
 /* How much worse than wished: irregular vertices beyond those of the field, lost sharp edges, bad corners, rungs. */
 static ql_status penalty(const job *j, double *value)
 {
@@ -665,7 +645,7 @@ static ql_status one_component(ql_quad_result *result, const ql_prepared *prepar
     double since = ql_clock_s();
     if (status == QL_OK) status = ql_fit(&w.quads, &component->surface, w.surface, w.lines, w.chain, FIT_SWEEPS);
     result->quality.improve_s += lap(&since);
-    if (status == QL_OK) status = append(result, &w.quads);
+    if (status == QL_OK) status = ql_quad_result_append(result, &w.quads);
     if (status == QL_OK) {
         if (w.rung > result->rung) result->rung = w.rung;
         result->quality.field_singularities += w.singular;
@@ -687,55 +667,6 @@ static ql_status check_request(const ql_mesh *mesh, const double *alpha, const q
     return QL_OK;
 }
 
-/* Keeps times and counts of the run while the judge fills in the rest. */
-static ql_status judge_result(ql_quad_result *r, const ql_mesh *mesh, double feature_angle_deg)
-{
-    ql_quad_quality q;
-    char why[256];
-    double since = ql_clock_s();
-    QL_TRY(ql_quad_judge(&q, &r->valid, why, r->vertices, r->vertex_count, r->faces, r->face_count, mesh,
-                         feature_angle_deg));
-    q.field_singularities = r->quality.field_singularities;
-    q.ladder_step = r->rung;
-    q.prepare_s = r->quality.prepare_s;
-    q.field_s = r->quality.field_s;
-    q.map_s = r->quality.map_s;
-    q.extract_s = r->quality.extract_s;
-    q.improve_s = r->quality.improve_s;
-    q.verify_s = r->quality.verify_s + lap(&since);
-    r->quality = q;
-    return r->valid ? QL_OK : QL_FAIL(NUMERIC, "result does not verify: %s", why);
-}
-
-/* Adds to the note, parts separated by semicolons. */
-static void say(ql_quad_result *r, const char *text)
-{
-    size_t used = strlen(r->note);
-    (void)snprintf(r->note + used, sizeof r->note - used, "%s%s", used > 0 ? "; " : "", text);
-}
-
-static void write_note(ql_quad_result *r, const ql_prepared *p, bool relaxed)
-{
-    char text[256];
-    if (p->welded + p->dropped + p->turned + p->split_edges + p->split_vertices > 0) {
-        (void)snprintf(
-            text, sizeof text,
-            "input repaired: %d vertices welded, %d faces dropped, %d faces turned, %d edges and %d vertices split",
-            p->welded, p->dropped, p->turned, p->split_edges, p->split_vertices);
-        say(r, text);
-    }
-    if (p->slivers > 0) {
-        (void)snprintf(text, sizeof text, "%d component%s without area left out", p->slivers,
-                       p->slivers > 1 ? "s" : "");
-        say(r, text);
-    }
-    if (r->rung != QL_RUNG_FIELD) {
-        (void)snprintf(text, sizeof text, "used rung \"%s\" of the ladder", ql_quad_rung_name(r->rung));
-        say(r, text);
-    }
-    if (relaxed) say(r, "not all sharp edges are kept");
-}
-
 ql_status ql_quads_make(ql_quad_result *result, const ql_mesh *mesh, const double *alpha,
                         const ql_quads_options *options)
 {
@@ -753,20 +684,12 @@ ql_status ql_quads_make(ql_quad_result *result, const ql_mesh *mesh, const doubl
                          prepared.area / (edge * edge));
     for (int32_t c = 0; status == QL_OK && c < prepared.count; ++c)
         status = one_component(result, &prepared, c, mesh, alpha, options, edge, &relaxed);
-    if (status == QL_OK) status = judge_result(result, mesh, options->feature_angle_deg);
+    if (status == QL_OK) status = ql_quad_result_judge(result, mesh, options->feature_angle_deg);
     if (status == QL_OK) {
-        write_note(result, &prepared, relaxed);
+        ql_quad_result_note(result, &prepared, relaxed);
         result->quality.total_s = ql_clock_s() - begin;
     }
     ql_prepared_destroy(&prepared);
     if (status != QL_OK) ql_quad_result_destroy(result);
     return status;
-}
-
-void ql_quad_result_destroy(ql_quad_result *result)
-{
-    if (result == NULL) return;
-    ql_free(result->vertices);
-    ql_free(result->faces);
-    memset(result, 0, sizeof *result);
 }
