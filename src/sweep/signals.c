@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,7 +15,8 @@ static const int stops[] = {SIGTERM, SIGINT, SIGUSR1, SIGUSR2};
 static const int fatals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
 enum { STOPS = sizeof stops / sizeof stops[0], FATALS = sizeof fatals / sizeof fatals[0], STACK = 64 * 1024 };
 
-static volatile sig_atomic_t stop_signal, has_mark;
+static atomic_int stop_signal; /* other threads than the one that a signal interrupts ask for it */
+static volatile sig_atomic_t has_mark;
 static char mark[QL_PATH_SIZE];
 static _Thread_local volatile sig_atomic_t has_thread_mark;
 static _Thread_local char thread_mark[QL_PATH_SIZE];
@@ -23,13 +25,13 @@ static struct sigaction before[STOPS + FATALS];
 
 static void on_stop(int number)
 {
-    if (number == SIGINT && stop_signal == SIGINT) {
+    if (number == SIGINT && atomic_load(&stop_signal) == SIGINT) {
         static const char text[] = "\nsecond interrupt: ending at once, work since the last checkpoint is lost\n";
         ssize_t ignored = write(STDERR_FILENO, text, sizeof text - 1);
         (void)ignored;
         _exit(128 + SIGINT);
     }
-    stop_signal = number;
+    atomic_store(&stop_signal, number);
 }
 
 /* SA_RESETHAND: returning repeats the fault with the default action, so the system reports the right death. */
@@ -56,7 +58,7 @@ static ql_status install(int number, void (*handler)(int), int flags, struct sig
 ql_status ql_signals_install(void)
 {
     stack_t stack = {.ss_sp = fatal_stack, .ss_size = sizeof fatal_stack};
-    stop_signal = 0;
+    atomic_store(&stop_signal, 0);
     (void)sigaltstack(&stack, NULL);
     for (int i = 0; i < STOPS; ++i) QL_TRY(install(stops[i], on_stop, SA_RESTART, &before[i]));
     for (int i = 0; i < FATALS; ++i)
@@ -71,7 +73,7 @@ void ql_signals_restore(void)
     for (int i = 0; i < FATALS; ++i) (void)sigaction(fatals[i], &before[STOPS + i], NULL);
 }
 
-int ql_signals_stop(void) { return stop_signal; }
+int ql_signals_stop(void) { return atomic_load(&stop_signal); }
 
 const char *ql_signals_name(int number)
 {
