@@ -4,9 +4,6 @@
 #include "field/cross_vector.h"
 #include "quad/patch.h"
 
-/* Patches between features with less than so much of the area of a quad are not kept apart. */
-static const double SMALLEST_PATCH = 0.25;
-
 static double edge_length(const ql_surface *s, int32_t h)
 {
     return sqrt(ql_distance2(ql_at(s, ql_from(s, h)), ql_at(s, ql_to(s, h))));
@@ -211,7 +208,7 @@ static void open_wedges(ql_surface *s, const double *normal, double gap)
     }
 }
 
-ql_status ql_feature_mark(ql_surface *s, double angle_deg, double edge)
+ql_status ql_feature_mark(ql_surface *s, double angle_deg, double edge, double patch)
 {
     double *normal = NULL, limit = cos(angle_deg * M_PI / 180);
     QL_TRY(QL_TAKE(normal, 3 * (int64_t)s->face_count));
@@ -227,7 +224,7 @@ ql_status ql_feature_mark(ql_surface *s, double angle_deg, double edge)
     }
     ql_free(normal);
     int32_t merged = 0;
-    QL_TRY(ql_patch_merge(s, SMALLEST_PATCH * edge * edge, &merged));
+    QL_TRY(ql_patch_merge(s, patch * edge * edge, &merged));
     for (int round = 0; round < 8 && prune_tails(s, 2 * edge); ++round) {}
     return drop_small_sets(s, 6 * edge);
 }

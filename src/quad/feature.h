@@ -5,8 +5,9 @@
 #include "field/cross_surface.h"
 
 /* Sets surface->feature. `edge` is the wanted quad edge: dead ends shorter than 2 of it and connected sets of features
- * shorter than 6 of it in all are noise of scanned surfaces at that size and are dropped (never the boundary). */
-ql_status ql_feature_mark(ql_surface *surface, double angle_deg, double edge);
+ * shorter than 6 of it in all are noise of scanned surfaces at that size and are dropped (never the boundary). Patches between
+ * features with less than `patch` of a quad's area join a neighbour (patch.h; 0: all stay). */
+ql_status ql_feature_mark(ql_surface *surface, double angle_deg, double edge, double patch);
 
 /* Where two features leave a vertex less than 20 degrees apart, one of them begins only where it is `gap` away from the other
  * (INFINITY: the whole chain goes): the corner of a quad cannot be that sharp. The boundary stays, else the sharper edge. */

@@ -30,12 +30,16 @@
 /* Ways to begin; the later ones are tried when the first gives extra irregular vertices or bad corners. Triangles of the
  * working surface are `work_edge` of the quad edge: coarser surfaces see less detail, finer ones follow the field better. An
  * irregular vertex less is worth `price` of field energy (field/cross_clean.h). Features that leave a corner at an acute angle
- * are kept `gap` quad edges apart (feature.h). */
+ * are kept `gap` quad edges apart, patches between features with less than `patch` of a quad's area are not kept (feature.h). */
 typedef struct beginning {
-    double work_edge, price, gap;
+    double work_edge, price, gap, patch;
 } beginning;
-static const beginning BEGINNING[] = {{0.8, 0.35, 0.7}, {1.0, 0.35, INFINITY}, {0.65, 0.1, 0.7}};
-enum { BEGINNINGS = sizeof BEGINNING / sizeof *BEGINNING };
+static const beginning BEGINNING[] = {
+    {0.8, 0.35, 0.7, 0}, {0.8, 0.35, 0.7, 0.25}, {1.0, 0.35, INFINITY, 0.25}, {0.65, 0.1, 0.7, 0.25}};
+enum {
+    BEGINNINGS = sizeof BEGINNING / sizeof *BEGINNING,
+    BY_PATCHES = 1 /* differs from the one before in that alone */
+};
 /* A given field is left as it is but for pairs within an edge or two of each other. */
 static const double PRICE_GIVEN = 1;
 /* Singular vertices nearer to a feature than this share of the quad edge are moved onto it. */
@@ -43,8 +47,9 @@ static const double SNAP = 0.7;
 /* A map that fails with so many ports without a partner, or conditions broken, will fail at other scales, too; with so many
  * integers rounding would take too long. */
 enum { HOPELESS = 30, MOST_BROKEN = 20, MOST_INTEGERS = 1500 };
-/* So far off the wanted number the quads are made again at another edge, when they are not just a few. */
-static const double OFF_TARGET = 0.08;
+/* So far off the wanted number the quads are made again at another edge, when they are not just a few; a map with loose ports,
+ * which the next one would have as well, is worth the time only when it misses what is promised. */
+static const double OFF_TARGET = 0.08, OFF_TARGET_LOOSE = 0.1;
 enum { FEW_QUADS = 50 };
 /* A component that has cost so much effort per wanted quad (and at least as much as for so many) is not begun anew: what there is
  * has to do. Counted in operations, so that results do not depend on the machine. */
@@ -299,7 +304,7 @@ static ql_status map_near(mapping *m, job *j, double edge, ql_quads *quads)
         ql_quads other;
         int32_t loose = j->loose;
         double off = fabs(quads->face_count / wanted - 1);
-        if (loose > 0 || off <= OFF_TARGET || off > 1) break;
+        if (off <= (loose > 0 ? OFF_TARGET_LOOSE : OFF_TARGET) || off > 1) break;
         edge *= sqrt(quads->face_count / wanted);
         QL_TRY(map_once(m, j, edge, &other));
         if (other.face_count > 0 && fabs(other.face_count / wanted - 1) < off && right_topology(j, &other)) {
@@ -436,7 +441,7 @@ static ql_status prepare_job(job *j)
     QL_TRY(copy_surface(&j->original, &j->component->surface));
     j->euler = ql_surface_euler(&j->original);
     QL_TRY(ql_surface_loops(&j->original, &j->loops));
-    QL_TRY(ql_feature_mark(&j->original, j->feature_angle_deg, j->edge));
+    QL_TRY(ql_feature_mark(&j->original, j->feature_angle_deg, j->edge, j->begin.patch));
     QL_TRY(ql_feature_open_wedges(&j->original, j->begin.gap * j->edge, j->edge));
     for (int32_t h = 0; h < 3 * j->original.face_count; ++h) {
         const ql_surface *s = &j->original;
@@ -523,6 +528,7 @@ static ql_status penalty(const job *j, double *value)
                              : 0) +
              (j->rung == QL_RUNG_SPLIT    ? 1e6
               : j->rung == QL_RUNG_COARSE ? 1e3
+              : j->rung == QL_RUNG_SCALED ? 0.1 * j->singular + 3 /* another beginning may do without */
                                           : 0);
     return QL_OK;
 }
@@ -566,11 +572,12 @@ static ql_status keep_better(winner *w, job *j)
     return QL_OK;
 }
 
-/* One way to begin; hopeless = no other way with these features will do better. */
-static ql_status one_attempt(winner *w, job *j, ql_status (*method)(job *, bool *), bool *hopeless)
+/* One way to begin, unless it has these `known` features; hopeless = no other way with these features will do better. */
+static ql_status one_attempt(winner *w, job *j, ql_status (*method)(job *, bool *), int32_t known, bool *hopeless)
 {
     bool found = false;
     ql_status status = prepare_job(j);
+    if (status == QL_OK && j->features == known) return QL_OK;
     if (status == QL_OK) status = method(j, &found);
     if (status == QL_OK && found) status = keep_better(w, j);
     *hopeless = !found && j->loose >= HOPELESS;
@@ -578,17 +585,17 @@ static ql_status one_attempt(winner *w, job *j, ql_status (*method)(job *, bool 
 }
 
 /* Tries one beginning after the other, then fewer features, then what always works; the best result is kept. A hopeless first
- * beginning leaves the second a chance, which holds on to fewer features. */
+ * beginning leaves the next two a chance, which hold on to fewer features. */
 static ql_status best_of(const job *base, winner *w)
 {
     ql_status status = QL_OK;
     bool hopeless = false;
-    int32_t features = 0;
+    int32_t features = -1;
     w->penalty = INFINITY;
-    for (int i = 0; status == QL_OK && i < BEGINNINGS && !(hopeless && i > 1) && !tired(base); ++i) {
+    for (int i = 0; status == QL_OK && i < BEGINNINGS && !(hopeless && i > 2) && !tired(base); ++i) {
         job j = *base;
         j.begin = BEGINNING[i];
-        status = one_attempt(w, &j, climb, &hopeless);
+        status = one_attempt(w, &j, climb, i == BY_PATCHES ? features : -1, &hopeless);
         features = j.features;
         double crowding = j.crowding;
         job_destroy(&j);
@@ -598,14 +605,14 @@ static ql_status best_of(const job *base, winner *w)
         job j = *base;
         j.begin = BEGINNING[0];
         j.feature_angle_deg = fmax(j.feature_angle_deg, RELAXED_DEG[i]);
-        status = one_attempt(w, &j, climb, &hopeless);
+        status = one_attempt(w, &j, climb, -1, &hopeless);
         w->relaxed = true;
         job_destroy(&j);
     }
     if (status == QL_OK && w->penalty == INFINITY) {
         job j = *base;
         j.begin = BEGINNING[0];
-        status = one_attempt(w, &j, last_resort, &hopeless);
+        status = one_attempt(w, &j, last_resort, -1, &hopeless);
         job_destroy(&j);
     }
     return status;

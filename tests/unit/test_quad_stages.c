@@ -25,7 +25,7 @@ static void check_surface(ql_surface *s)
     double area = ql_surface_area(s), edge = sqrt(area / 600), *phi = NULL, *psi = NULL;
     uint8_t *matching = NULL;
     int32_t *index = NULL, sum = 0;
-    ASSERT_OK(ql_feature_mark(s, 40, edge));
+    ASSERT_OK(ql_feature_mark(s, 40, edge, 0.25));
     ASSERT_OK(QL_TAKE(phi, s->face_count));
     ASSERT_OK(QL_TAKE(psi, 3 * s->face_count));
     ASSERT_OK(QL_TAKE(matching, 3 * s->face_count));
@@ -104,7 +104,7 @@ static void test_remesh(void **state)
     ASSERT_OK(ql_prepare(&prepared, &mesh));
     ql_surface *s = &prepared.component[0].surface;
     double area = ql_surface_area(s), edge = sqrt(area / 4000), normal[3];
-    ASSERT_OK(ql_feature_mark(s, 40, edge));
+    ASSERT_OK(ql_feature_mark(s, 40, edge, 0.25));
     ASSERT_OK(ql_closest_of_faces(&tree, s->vertices, s->faces, s->face_count));
     ASSERT_OK(ql_remesh_lines(s, &lines, &chain));
     ASSERT_OK(ql_remesh(s, edge, 5, tree, lines, 1));
@@ -360,7 +360,7 @@ static void test_small_patches(void **state)
     ql_surface *s = &prepared.component[0].surface;
     double normal[3], mean = ql_surface_area(s) / s->face_count;
     int32_t merged, before, boundary = 0;
-    ASSERT_OK(ql_feature_mark(s, 40, 1e-3));
+    ASSERT_OK(ql_feature_mark(s, 40, 1e-3, 0.25));
     before = count_inner_features(s);
     assert_true(before > 0);
     ASSERT_OK(ql_patch_merge(s, 3 * mean, &merged));
