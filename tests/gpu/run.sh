@@ -214,5 +214,28 @@ if [ $engine = cuda ]; then
     unset QL_CUDA_SDF_ROWS
 fi
 
+# The host's own cores, which may have AVX-512 and its bf16 where those that built this have not. PyTorch's step beside it.
+threads=$(nproc)
+[ "$threads" -gt 2 ] && threads=2
+check host-gemm 30 "$bin/quadloom" bench gemm
+grep -h 'kernels\|peak\|256 to 256' "$place/host-gemm.out" 2>/dev/null | tee -a "$summary"
+for precision in fp32 bf16; do
+    if [ $precision = bf16 ] && ! grep -q avx512_bf16 /proc/cpuinfo; then
+        say "SKIPPED: host-8000-bf16 (no AVX512_BF16)" && skipped=$((skipped + 1))
+        continue
+    fi
+    steps=10
+    [ $engine = cpu ] && steps=1
+    check "host-8000-$precision" 60 "$bin/quadloom" bench train --faces 8000 --steps $steps --json --set engine.name=cpu \
+        --set engine.threads="$threads" --set engine.precision=$precision
+    out=$place/host-8000-$precision.out
+    [ -s "$out" ] && tr -d '\n' <"$out" >>"$bench_file" && echo >>"$bench_file" && say "    $(figures "$out")"
+done
+if python3 -c 'import torch' 2>/dev/null; then
+    "$bin/quadloom" generate torus --faces 8000 -o "$place/torus.obj" >/dev/null 2>&1
+    check host-torch-8000 90 env OMP_NUM_THREADS="$threads" python3 "$crosscheck" bench --mesh "$place/torus.obj" --steps 8 --threads "$threads"
+    tail -n 3 "$place/host-torch-8000.out" 2>/dev/null | tee -a "$summary"
+fi
+
 [ "$failed" -eq 0 ] && finish 0
 finish 1
