@@ -433,6 +433,8 @@ ql_status ql_sweep_run(const ql_sweep_request *request, ql_comm *comm, FILE *out
     s->options = request->options;
     ql_status status = ql_comm_agree(comm, ql_signals_install());
     if (status == QL_OK) status = prepare(s);
+    if (status == QL_STATUS_STOPPED && comm->rank == 0) /* before there was anything to report on */
+        (void)fprintf(out, "Nothing trained; stopped: %s\nRun the same command again.\n", ql_error_text());
     if (status == QL_OK && request->dry_run && comm->rank == 0)
         status = ql_report_plan(out, &s->survey, &s->collection, comm->size, request->run_directory);
     else if (status == QL_OK && !request->dry_run)
