@@ -3,7 +3,8 @@
 
     convergence.py --quadloom build/bin/quadloom [--shared ../shared] [--stop-after 500] [--engine cpu] [-o OUT.json]
 
-Trains the mesh of golden/dt2000.h5 with preset reference, train.steps = 1500, stopped after 500 steps, and compares
+Trains the mesh of golden/dt2000.h5 with preset reference, train.steps = 1500, stopped when step 500 is done (its row of the history is
+the loss before it, the end of the reference's window), and compares
 what the reference program's run left: singularities, mismatch of neighbouring crosses, angle to its field at that step,
 and the means of the loss terms over the last 100 steps. Exit code 0 when everything is inside its bar.
 Needs python3-numpy and python3-h5py, and the shared folder.
@@ -38,7 +39,7 @@ def train(arguments, folder):
     mesh, run = os.path.join(folder, "dt2000.obj"), os.path.join(folder, "run")
     write_obj(os.path.join(arguments.shared, "golden", "dt2000.h5"), mesh)
     command = [arguments.quadloom, "run", mesh, "-o", run, "--preset", "reference"]
-    for option in ("train.steps=1500", f"train.stop_after={arguments.stop_after}", "train.history_every=1", f"train.seed={arguments.seed}",
+    for option in ("train.steps=1500", f"train.stop_after={arguments.stop_after + 1}", "train.history_every=1", f"train.seed={arguments.seed}",
                    f"engine.name={arguments.engine}", "quads.enabled=false"):
         command += ["--set", option]
     subprocess.run(command, check=True)
@@ -71,13 +72,15 @@ def window(result, steps):
             columns = dict(zip(names, history[:].T))
         provenance = {k: str(v) for k, v in f["provenance"].attrs.items()}
     last = np.isin(columns["step"], steps)
+    if last.sum() != len(steps):
+        sys.exit("the history lacks some of the steps that the reference logged")
     return {name: float(np.mean(columns[name][last])) for name in TERMS}, float(columns["seconds"][-1]), provenance
 
 
 def reference_window(arguments):
     """Means of the reference program's loss terms over the last 100 steps, and the steps that it logged (every tenth)."""
     with open(os.path.join(arguments.shared, "golden", "dt2000_converge.csv")) as lines:
-        rows = [r for r in csv.DictReader(lines) if arguments.stop_after - 100 <= int(r["iter"]) < arguments.stop_after]
+        rows = [r for r in csv.DictReader(lines) if arguments.stop_after - 100 <= int(r["iter"]) <= arguments.stop_after]
     return {ours: float(np.mean([float(r[theirs]) for r in rows])) for ours, theirs in TERMS.items()}, [int(r["iter"]) for r in rows]
 
 
