@@ -8,6 +8,7 @@ set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
 export QUADLOOM=${QUADLOOM:-$root/build/bin/quadloom}
 if [ "${1:-}" != --inside ]; then
+    case ${1:-1000} in *[!0-9]* | 0) echo "sweep_array.sh ${1:-}: expected a number of tasks above 0" >&2 && exit 2 ;; esac
     exec "$root/tests/slurm/testbed" run --nodes 2 --cpus 2 --mem 4100 -- bash "$0" --inside "${1:-1000}"
 fi
 tasks=$2

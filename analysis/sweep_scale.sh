@@ -14,6 +14,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 quadloom=${QUADLOOM:-$root/build/bin/quadloom}
 . "$root/tests/env.sh"
 count=${1:-10000} ranks=${2:-2}
+case $count$ranks in *[!0-9]* | 0*) echo "sweep_scale.sh $*: expected a number of meshes and one of ranks, above 0" >&2 && exit 2 ;; esac
 work=${WORK:-$(mktemp -d)}
 trap 'rm -rf "$work"' EXIT
 python3 - "$work/in" "$count" <<'END'

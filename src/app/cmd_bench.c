@@ -325,7 +325,8 @@ static ql_status bench_train(const bench_arguments *arguments, const ql_config_a
 static ql_status run(const char *what, const bench_arguments *arguments, const ql_config_arguments *config)
 {
     if (strcmp(what, "gemm") == 0) return ql_bench_gemm(arguments->seconds, arguments->json);
-    if (arguments->faces < 1 || arguments->faces > INT32_MAX) return QL_FAIL(USAGE, "--faces is out of range");
+    if (arguments->faces < 1 || arguments->faces > INT32_MAX)
+        return QL_FAIL(USAGE, "--faces %lld: expected 1 to %d", (long long)arguments->faces, INT32_MAX);
     if (strcmp(what, "allreduce") == 0) return ql_bench_allreduce(arguments->repeats, arguments->json);
     if (strcmp(what, "io") == 0)
         return ql_bench_io(arguments->folder, arguments->faces, arguments->repeats, arguments->json);

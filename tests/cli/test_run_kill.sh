@@ -9,6 +9,7 @@ need_mpi
 make_meshes
 cd "$WORK" || exit 1
 KILLS=${1:-${QL_TEST_KILLS:-20}}
+case $KILLS in '' | *[!0-9]* | 0) echo "test_run_kill.sh $KILLS: expected a number of kills above 0" && exit 1 ;; esac
 SAFE="$FEW --set train.checkpoint_every_s=0.2 --set quads.enabled=true --set quads.target=100"
 
 on 1 run in -o whole $SAFE
