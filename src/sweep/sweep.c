@@ -263,11 +263,14 @@ static void learn(sweep *s, const ql_summary *rows, int64_t count)
     ql_error_clear();
 }
 
-/* Seconds since a file was written; infinite when there is none. */
+/* Seconds since a file was written, to the fraction (whole seconds would call a file of this second newborn); infinite when there is
+ * none. */
 static double age_of(const char *path)
 {
     struct stat info;
-    return stat(path, &info) == 0 ? difftime(time(NULL), info.st_mtime) : INFINITY;
+    struct timespec now;
+    if (stat(path, &info) != 0 || clock_gettime(CLOCK_REALTIME, &now) != 0) return INFINITY;
+    return difftime(now.tv_sec, info.st_mtim.tv_sec) + 1e-9 * (double)(now.tv_nsec - info.st_mtim.tv_nsec);
 }
 
 static bool all_is_done(const sweep *s)
