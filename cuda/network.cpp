@@ -113,9 +113,10 @@ ql_status ql_plan_make(ql_plan *plan, const ql_engine_setup *setup, ql_share sha
     if (find_cut(plan, setup, share.ranks, budget)) return QL_OK;
     const bool keep = setup->engine->memory == QL_MEMORY_KEEP;
     const int ranks = ql_plan_ranks(setup, budget);
-    char more[96] = "";
+    char more[128] = "";
     if (ranks > share.ranks)
-        (void)snprintf(more, sizeof more, "; %d ranks with such a device each would do (sweep.group=%d)", ranks, ranks);
+        (void)snprintf(more, sizeof more, "; %d ranks with such a device each would do (sweep.group=%d%s)", ranks,
+                       ranks, setup->train->deterministic ? ", train.deterministic=false" : "");
     return QL_FAIL(NO_MEMORY,
                    "%d faces need %.1f GB of device memory%s, there are %.1f GB%s; or use a mesh with fewer "
                    "faces, another device%s or engine cpu",
@@ -413,6 +414,7 @@ bool ql_network_lay_out(ql_network *n, const ql_plan *plan, ql_arena *arena)
     for (float **array : flat) take(*array, QL_PADDED_COUNT);
     take(n->step, 1);
     take(n->report, 1);
+    take(n->ahead, 1);
     take(n->ones, QL_BLOCK_COUNT);
     int slices =
         (plan->surface_chunks * plan->surface_rows + plan->off_chunks * plan->off_rows + plan->own) / QL_TERM_ROWS;

@@ -148,6 +148,7 @@ static ql_status make_plan(ql_planning *p)
                                .options = &p->options,
                                .groups = ql_engine_shares(p->engine, &p->options.train),
                                .most_ranks = p->engine->most_ranks,
+                               .inexact = p->engine->groups && !p->engine->groups_exact,
                                .ranks = p->ranks,
                                .memory_bytes = 1e6 * (double)p->options.engine.memory_mb};
     double began = ql_clock_s();

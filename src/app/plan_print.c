@@ -78,6 +78,9 @@ void ql_planning_print(const ql_planning *p)
                  (long long)p->plan.count, (long long)p->survey.states[QL_WORK_FINISHED], p->ranks,
                  (long long)p->options.engine.threads, p->engine->name);
     if (p->plan.count > 0) print_groups(allotment);
+    char lost[320];
+    ql_plan_describe_loss(&p->plan, p->engine->name, lost, sizeof lost);
+    if (lost[0] != '\0') (void)printf("Note: %s\n", lost);
     (void)printf("Predicted time   %s (no schedule beats %s); %.0f %% of the ranks' time is work\n",
                  ql_clock_duration(a, allotment->makespan_s), ql_clock_duration(b, allotment->lower_bound_s),
                  100 * allotment->efficiency);
@@ -131,6 +134,7 @@ ql_status ql_planning_print_json(const ql_planning *p)
     ql_json_real(&json, "forming_s", allotment->forming_s);
     ql_json_real(&json, "time_limit_s", ql_planning_time_limit_s(p));
     ql_json_real(&json, "memory_mb", p->plan.memory_bytes / 1e6);
+    if (p->plan.lost > 0) ql_json_real(&json, "times_slower_for_deterministic", p->plan.lost);
     ql_json_int(&json, "rank_memory_mb", rank_memory_mb(p));
     ql_json_real(&json, "planning_s", p->planning_s);
     if (p->given->simulate) {

@@ -34,7 +34,7 @@ ql_cost_job ql_cost_job_of(int64_t faces, const ql_options *options, int64_t don
 {
     const ql_train_options *train = &options->train;
     int64_t steps = train->stop_after > 0 && train->stop_after < train->steps ? train->stop_after : train->steps;
-    return (ql_cost_job){faces, train->off_points, steps > done ? steps - done : 0, options->quads.enabled};
+    return (ql_cost_job){faces, train->off_points, steps > done ? steps - done : 0, options->quads.enabled, false};
 }
 
 double ql_cost_mesh(const ql_cost *cost, const ql_cost_job *job, int ranks)

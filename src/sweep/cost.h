@@ -42,6 +42,7 @@ typedef struct ql_cost {
 typedef struct ql_cost_job {
     int64_t faces, off_points, steps; /* steps that are left */
     bool quads;
+    bool alone; /* one rank only, by the mesh's own options */
 } ql_cost_job;
 ql_cost_job ql_cost_job_of(int64_t faces, const ql_options *options, int64_t done);
 double ql_cost_step(const ql_cost *cost, int64_t faces, int64_t off_points, int ranks);

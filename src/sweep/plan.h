@@ -13,6 +13,7 @@ typedef struct ql_plan_request {
     int ranks;
     double memory_bytes; /* that a rank may take; 0: as much as it likes */
     int64_t (*most_ranks)(const ql_train_options *train, int64_t faces); /* of the engine; NULL: no limit */
+    bool inexact; /* the engine shares a mesh, but not with train.deterministic */
 } ql_plan_request;
 
 typedef struct ql_plan {
@@ -21,11 +22,15 @@ typedef struct ql_plan {
     ql_cost_job *jobs; /* of each mesh */
     ql_allotment allotment;
     double memory_bytes; /* of the largest share of a mesh on a rank */
+    double lost; /* times as long as with train.deterministic=false, where ranks could share meshes; 0: no longer */
 } ql_plan;
 
 /* What is to do of a survey, with the options of each mesh. Deterministic: the same on every rank. */
 ql_status ql_plan_survey(ql_plan *plan, const ql_plan_request *request, const ql_survey *survey,
                          const ql_collection *collection);
+
+/* What the plan loses by train.deterministic, and the remedy, in a line; "" where that is nothing. */
+void ql_plan_describe_loss(const ql_plan *plan, const char *engine_name, char *text, size_t size);
 
 /* A list of jobs (copied). */
 ql_status ql_plan_jobs(ql_plan *plan, const ql_plan_request *request, const ql_cost_job *jobs, int64_t count);

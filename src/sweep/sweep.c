@@ -185,9 +185,14 @@ static ql_status list_work(sweep *s)
                                      .options = &s->options,
                                      .groups = ql_engine_shares(s->engine, &s->options.train),
                                      .most_ranks = s->engine->most_ranks,
+                                     .inexact = s->engine->groups && !s->engine->groups_exact,
                                      .ranks = s->comm->size,
                                      .memory_bytes = s->cost_known ? 1e6 * (double)s->options.engine.memory_mb : 0};
-    return ql_plan_survey(&s->plan, &request, &s->survey, &s->collection);
+    char lost[320];
+    QL_TRY(ql_plan_survey(&s->plan, &request, &s->survey, &s->collection));
+    ql_plan_describe_loss(&s->plan, s->engine->name, lost, sizeof lost);
+    if (lost[0] != '\0') QL_INFO("%s", lost);
+    return QL_OK;
 }
 
 static ql_status start_crew(sweep *s)

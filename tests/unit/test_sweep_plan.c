@@ -35,7 +35,7 @@ static void test_efficiency(void **state)
         for (int ranks = 8; ranks <= 4096; ranks *= ranks < 512 ? 2 : 8)
             for (uint64_t seed = 1; seed <= (ranks > 128 ? 1 : SEEDS); ++seed) {
                 int64_t count = (int64_t)cases[c].per_rank * ranks;
-                ql_plan_request request = {&MEASURED, &options, true, ranks, 0, ql_engine_cpu.most_ranks};
+                ql_plan_request request = {&MEASURED, &options, true, ranks, 0, ql_engine_cpu.most_ranks, false};
                 ql_allot_outcome outcome;
                 ql_plan plan;
                 ql_plan_draw(faces, count, 10000, 1.2, seed);
@@ -62,7 +62,7 @@ static void test_limits(void **state)
     ql_options_init(&options);
     const ql_cost_job jobs[] = {ql_cost_job_of(100000, &options, 0), ql_cost_job_of(2, &options, 0),
                                 ql_cost_job_of(0, &options, 0)};
-    ql_plan_request request = {&MEASURED, &options, true, 8, 5.5e9, NULL};
+    ql_plan_request request = {&MEASURED, &options, true, 8, 5.5e9, NULL, false};
     ASSERT_OK(ql_plan_jobs(&plan, &request, jobs, 3));
     assert_true(plan.allotment.group[0] >= 2 && plan.memory_bytes <= 5.5e9);
     assert_int_equal(plan.allotment.group[1], 1);
@@ -81,7 +81,7 @@ static void test_limits(void **state)
     /* nobody in a group without work, where shards are fixed */
     const ql_cost_job one = ql_cost_job_of(7000, &options, 0);
     (void)strcpy(options.sweep.group, "auto");
-    request = (ql_plan_request){&MEASURED, &options, true, 64, 0, NULL};
+    request = (ql_plan_request){&MEASURED, &options, true, 64, 0, NULL, false};
     ASSERT_OK(ql_plan_jobs(&plan, &request, &one, 1));
     assert_true(plan.allotment.group[0] > 8);
     ql_plan_destroy(&plan);
@@ -92,6 +92,46 @@ static void test_limits(void **state)
     options.train.deterministic = false;
     ASSERT_OK(ql_plan_jobs(&plan, &request, &one, 1));
     assert_true(plan.allotment.group[0] > 8);
+    ql_plan_destroy(&plan);
+}
+
+/* An engine that shares meshes only without train.deterministic: by default one rank each, and a line that names the option; a
+ * mesh with options of its own is planned by them. */
+static void test_inexact_engine(void **state)
+{
+    (void)state;
+    ql_options options;
+    ql_plan plan;
+    char text[320];
+    ql_options_init(&options);
+    assert_true(options.train.deterministic);
+    ql_cost_job jobs[] = {ql_cost_job_of(100000, &options, 0), ql_cost_job_of(2000, &options, 0)};
+    jobs[0].alone = jobs[1].alone = true;
+    ql_plan_request request = {&MEASURED, &options, false, 8, 0, NULL, true};
+    ASSERT_OK(ql_plan_jobs(&plan, &request, jobs, 2));
+    assert_int_equal(plan.allotment.group[0], 1);
+    assert_true(plan.lost > 2);
+    ql_plan_describe_loss(&plan, "cuda", text, sizeof text);
+    assert_non_null(strstr(text, "train.deterministic=false"));
+    ql_plan_destroy(&plan);
+
+    ASSERT_OK(ql_plan_jobs(&plan, &request, &jobs[1], 0)); /* nothing to do, nothing lost */
+    ql_plan_describe_loss(&plan, "cuda", text, sizeof text);
+    assert_true(plan.lost == 0 && text[0] == '\0');
+    ql_plan_destroy(&plan);
+
+    (void)strcpy(options.sweep.group, "4");
+    assert_int_equal(ql_plan_jobs(&plan, &request, jobs, 2), QL_STATUS_CONFIG);
+    assert_non_null(strstr(ql_error_text(), "train.deterministic=false"));
+    (void)strcpy(options.sweep.group, "auto");
+
+    request.groups = true; /* the run says train.deterministic=false, the second mesh says true */
+    options.train.deterministic = false;
+    jobs[0].alone = false;
+    jobs[1].faces = 20000;
+    ASSERT_OK(ql_plan_jobs(&plan, &request, jobs, 2));
+    assert_true(plan.allotment.group[0] > 1 && plan.lost == 0);
+    assert_int_equal(plan.allotment.group[1], 1);
     ql_plan_destroy(&plan);
 }
 
@@ -179,8 +219,8 @@ static void test_list(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_efficiency), cmocka_unit_test(test_limits), cmocka_unit_test(test_refine),
-        cmocka_unit_test(test_cache),      cmocka_unit_test(test_list),
+        cmocka_unit_test(test_efficiency), cmocka_unit_test(test_limits), cmocka_unit_test(test_inexact_engine),
+        cmocka_unit_test(test_refine),     cmocka_unit_test(test_cache),  cmocka_unit_test(test_list),
     };
     return ql_test_main(tests);
 }
