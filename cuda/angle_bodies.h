@@ -194,8 +194,9 @@ struct ql_column_sum {
 
     QL_BODY void operator()(int64_t index) const
     {
-        int64_t slice = index / width, k = index % width;
+        int64_t slice, k;
         float sum = 0;
+        ql_place_of(index, width, &slice, &k);
         for (int64_t row = sums.begin(slice); row < sums.end(slice); ++row) sum += x[row * ld + k];
         sums.partial[slice * sums.stride + column + k] = sum;
     }
@@ -211,8 +212,10 @@ struct ql_slice_groups {
 
     QL_BODY void operator()(int64_t index) const
     {
-        int64_t k = index % columns, first = index / columns * group;
+        int64_t number, k;
         float sum = 0;
+        ql_place_of(index, columns, &number, &k);
+        const int64_t first = number * group;
         for (int64_t s = first; s < first + group && s < slices; ++s) sum += partial[s * columns + k];
         out[index] = sum;
     }
@@ -269,18 +272,28 @@ struct ql_weight_sums {
     }
 };
 
-/* each(rows * width): float32 to operand. */
+/* each(rows * width / 4): float32 to bfloat16, four at a time; width and row lengths are multiples of four. */
 struct ql_convert {
     const float *x;
     int ld, width;
     ql_operand op;
 
-    double bytes() const { return 4 + op.size(); }
+    double bytes() const { return 4 * (4 + op.size()); }
 
     QL_BODY void operator()(int64_t index) const
     {
-        int64_t row = index / width, k = index % width;
-        op.put(row * op.ld + k, x[row * ld + k]);
+        struct alignas(16) four {
+            float of[4];
+        };
+        struct alignas(8) halves {
+            uint16_t of[4];
+        };
+        int64_t row, k;
+        ql_place_of(4 * index, width, &row, &k);
+        const four from = *reinterpret_cast<const four *>(x + row * ld + k);
+        halves to;
+        for (int e = 0; e < 4; ++e) to.of[e] = ql_bf16_of(from.of[e]);
+        *reinterpret_cast<halves *>(static_cast<uint16_t *>(op.data) + row * op.ld + k) = to;
     }
 };
 
@@ -295,10 +308,12 @@ struct ql_epilogue {
 
     QL_BODY void operator()(int64_t index) const
     {
-        int64_t row = index / width, at = row * ld + index % width;
+        int64_t row, k;
+        ql_place_of(index, width, &row, &k);
+        const int64_t at = row * ld + k;
         float x = c[at];
-        if (addend != nullptr) x += addend[row * addend_ld + index % width];
-        if (bias != nullptr) x += bias[index % width];
+        if (addend != nullptr) x += addend[row * addend_ld + k];
+        if (bias != nullptr) x += bias[k];
         c[at] = relu && !(x > 0) ? 0.0f : x;
     }
 };
@@ -427,7 +442,8 @@ struct ql_fold_weights {
     QL_BODY void operator()(int64_t at) const
     {
         int b = table->block_of(table->element, at);
-        int64_t local = at - table->element[b], row = local / table->inner[b];
+        int64_t local = at - table->element[b], row, column;
+        ql_place_of(local, table->inner[b], &row, &column);
         float factor = parameters[table->gamma[b] + row] * drop[b];
         folded.put(at, factor * parameters[table->weight[b] + local]);
     }

@@ -24,6 +24,10 @@ class ql_count_machine
     }
     void leave() { now = 0; }
 
+    static bool has_aside() { return true; }
+    template <class Launch> void aside(const Launch &launch) { launch(); }
+    void meet() {}
+
     void zero(void *, size_t bytes) { add(1, static_cast<double>(bytes), 0); }
     template <class Body> void each(int64_t count, const Body &body)
     {

@@ -32,4 +32,5 @@ extern "C" const ql_engine_class ql_engine_cuda = {
     true,
     false,
     nullptr, /* no limit to the ranks that find work */
+    gpu_engine::advance,
 };

@@ -3,7 +3,7 @@
  *
  * A machine has: available, budget; open, allocate, release; block_open, block_send, block_close (the tables' way to the
  * device, from any thread, without a machine) and block_wait; upload, download (complete at return); each, rows, gemm, zero;
- * enter, leave (named ranges); replay (a recorded sequence of launches), forget (what was recorded); device (who it is, what it took); status (the first
+ * enter, leave (named ranges); aside (launches beside what follows, if has_aside), meet (both have ended); replay (a recorded sequence of launches), forget (what was recorded); device (who it is, what it took); status (the first
  * error since open: after it everything does nothing). */
 #ifndef QL_CUDA_ENGINE_CORE_H
 #define QL_CUDA_ENGINE_CORE_H
@@ -196,6 +196,8 @@ template <class Machine> struct ql_cuda_engine {
                                                                     layout->block[b].drop_rate))
                                 : 1.0f;
         for (int term = 0; term < QL_LOSS_COUNT; ++term) step->weight[term] = weights->weight[term];
+        step->clip_norm = setup.train->clip_norm;
+        step->adam = ql_adam_at(static_cast<double>(number + 1), 0, step->clip_norm, setup.train->learning_rate);
     }
 
     /* A step in four parts; the ranks of a group exchange angles behind the first and gradients behind the next two. */
@@ -212,11 +214,7 @@ template <class Machine> struct ql_cuda_engine {
         ql_sdf_sequence<Machine> sdf(m, n);
         ql_angle_sequence<Machine> angle(m, n);
         near_slices = sdf.smooth(sdf.surface(0));
-        for (int chunk = n.plan.angle_chunks - 1; chunk >= 0; --chunk) {
-            if (chunk < n.plan.angle_chunks - 1) angle.forward(chunk); /* the last one is still there */
-            angle.backward(chunk);
-        }
-        angle.finish(n.step->drop);
+        angle_backward(angle);
     }
 
     void launch_off()
@@ -231,14 +229,66 @@ template <class Machine> struct ql_cuda_engine {
         m.rows(1, ql_norm_finish{n.norm_partial, n.report});
     }
 
-    enum { WHOLE = 0, ANGLES = 0, SURFACE, OFF, NORM }; /* recorded sequences */
+    enum { WHOLE = 0, ANGLES = 0, SURFACE, OFF, NORM, AHEAD }; /* recorded sequences */
 
     void launch_alone()
     {
+        if (n.plan.surface_chunks == 1 && Machine::has_aside()) return launch_side_by_side();
         launch_angles();
         launch_surface();
         launch_off();
         launch_norm();
+    }
+
+    /* A mesh whose surface is one chunk does not fill the device: all that needs no angles (the off-surface points, the surface points
+     * until the loss, and the way back from it) goes beside the angle network. Both ways the sums have the same order, but for the
+     * SDF's gradient, where the off-surface points come first. */
+    void launch_side_by_side()
+    {
+        ql_sdf_sequence<Machine> sdf(m, n);
+        ql_angle_sequence<Machine> angle(m, n);
+        const int chunks = n.plan.angle_chunks, off_slice = sdf.near_slices();
+        int slices = 0;
+        const auto there = [&] {
+            slices = sdf.off(off_slice);
+            sdf.surface_forward(0);
+        };
+        const auto back = [&] { sdf.surface_backward(0); };
+        m.zero(n.gradient, QL_PADDED_COUNT * sizeof(float));
+        m.aside(there);
+        angle.prepare(n.step->drop);
+        for (int chunk = 0; chunk < chunks; ++chunk) angle.forward(chunk);
+        m.meet();
+        (void)sdf.smooth(sdf.surface_loss(0, 0));
+        m.aside(back);
+        angle_backward(angle);
+        m.meet();
+        m.rows(QL_LOSS_COUNT, ql_loss_finish{n.term_partial, n.report, slices});
+        launch_norm();
+    }
+
+    /* After the forward pass of all chunks, the last of which is still there. */
+    void angle_backward(ql_angle_sequence<Machine> &angle)
+    {
+        for (int chunk = n.plan.angle_chunks - 1; chunk >= 0; --chunk) {
+            if (chunk < n.plan.angle_chunks - 1) angle.forward(chunk);
+            angle.backward(chunk);
+        }
+        angle.finish(n.step->drop);
+    }
+
+    void launch_adam(const ql_adam &adam, const ql_ahead *ahead)
+    {
+        m.each(QL_PADDED_COUNT, ql_adam_step{adam, ahead, n.gradient, n.parameters, n.moment1, n.moment2});
+    }
+
+    /* One of the steps sent ahead, from its parameters to Adam. */
+    void launch_ahead()
+    {
+        m.each(1, ql_step_begin{n.ahead, n.step});
+        launch_alone();
+        m.each(1, ql_step_end{n.ahead, n.step, n.report});
+        launch_adam(ql_adam{}, n.ahead);
     }
 
     /* A step between devices: the host has no part in it. */
@@ -297,7 +347,7 @@ template <class Machine> struct ql_cuda_engine {
         ql_report report = {};
         m.download(&report, n.report, sizeof report);
         memcpy(terms, report.terms, sizeof report.terms);
-        norm = sqrt(report.squares);
+        norm = sqrt(report.squares); /* as in ql_step_end */
         if (!sharing.together()) return m.status();
         QL_TRY(sharing.agree(m, QL_OK));
         return sharing.terms(terms, &base.vote);
@@ -310,8 +360,48 @@ template <class Machine> struct ql_cuda_engine {
         const ql_train_options *train = e->setup.train;
         *norm = e->norm;
         ql_adam adam = ql_adam_at(static_cast<double>(number + 1), e->norm, train->clip_norm, train->learning_rate);
-        e->m.each(QL_PADDED_COUNT, ql_adam_step{adam, e->n.gradient, e->n.parameters, e->n.moment1, e->n.moment2});
+        e->launch_adam(adam, nullptr);
         return e->status();
+    }
+
+    /* Their parameters go to the device in one piece, their reports come back in one, nothing travels in between. A group's ranks
+     * meet in every step. */
+    static ql_status advance(ql_engine *engine, int64_t first, int count, const ql_loss_weights *weights,
+                             double (*terms)[QL_LOSS_COUNT], double *norms)
+    {
+        ql_cuda_engine *e = of(engine);
+        struct {
+            int64_t next;
+            ql_step step[QL_ENGINE_AHEAD];
+        } head; /* as ql_ahead begins */
+        ql_report report[QL_ENGINE_AHEAD];
+        static_assert(offsetof(ql_ahead, step) == offsetof(decltype(head), step), "sent in one piece");
+        if (e->sharing.together()) return e->advance_together(first, count, weights, terms, norms);
+        memset(static_cast<void *>(&head), 0, sizeof head);
+        memset(report, 0, sizeof report);
+        for (int k = 0; k < count; ++k) e->fill_step(&head.step[k], first + k, &weights[k]);
+        const size_t steps = static_cast<size_t>(count);
+        e->m.upload(e->n.ahead, &head, offsetof(ql_ahead, step) + steps * sizeof(ql_step));
+        for (int k = 0; k < count; ++k) e->m.replay(AHEAD, [e] { e->launch_ahead(); });
+        e->m.download(report, e->n.ahead->report, steps * sizeof(ql_report));
+        QL_TRY(QL_CHAIN(e->m.status(), "steps %lld to %lld", static_cast<long long>(first),
+                        static_cast<long long>(first + count - 1)));
+        for (int k = 0; k < count; ++k) {
+            memcpy(terms[k], report[k].terms, sizeof terms[k]);
+            terms[k][QL_LOSS_TOTAL] = ql_loss_total(&weights[k], terms[k]);
+            norms[k] = sqrt(report[k].squares);
+        }
+        return QL_OK;
+    }
+
+    ql_status advance_together(int64_t first, int count, const ql_loss_weights *weights, double (*terms)[QL_LOSS_COUNT],
+                               double *norms)
+    {
+        for (int k = 0; k < count; ++k) {
+            QL_TRY(evaluate(&base, first + k, &weights[k], terms[k]));
+            QL_TRY(apply(&base, first + k, &norms[k]));
+        }
+        return QL_OK;
     }
 
     /* ---- outputs ---- */

@@ -14,10 +14,12 @@
 #include "tile_device.h"
 
 #include <cuda_runtime.h>
+#include <initializer_list>
 #include <nvtx3/nvToolsExt.h>
+#include <stdlib.h>
 #include <unistd.h>
 
-enum { QL_THREADS = 256, QL_WARPS = QL_THREADS / 32, QL_PINNED = 4096, QL_SEQUENCES = 4 };
+enum { QL_THREADS = 256, QL_WARPS = QL_THREADS / 32, QL_PINNED = 4096, QL_SEQUENCES = 5 };
 
 template <class Body> __global__ void __launch_bounds__(QL_THREADS) ql_each(int64_t count, const Body body)
 {
@@ -99,15 +101,17 @@ class ql_gpu_machine
         CUDA_TRY(cudaDeviceGetPCIBusId(bus_id, sizeof bus_id, device_number));
         ql_meter_open(&meter, nullptr, bus_id, ql_clock_s());
         CUDA_TRY(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+        CUDA_TRY(cudaStreamCreateWithFlags(&side, cudaStreamNonBlocking));
+        now = stream;
+        CUDA_TRY(cudaEventCreateWithFlags(&forked, cudaEventDisableTiming));
+        CUDA_TRY(cudaEventCreateWithFlags(&joined, cudaEventDisableTiming));
         CUDA_TRY(cudaEventCreateWithFlags(&uploaded, cudaEventDisableTiming));
         CUDA_TRY(cudaEventCreateWithFlags(&done, cudaEventDisableTiming | cudaEventBlockingSync));
         __atomic_fetch_add(&ql_gpu_machines, 1, __ATOMIC_RELAXED);
         counted = true;
         CUDA_TRY(cudaHostAlloc(&pinned, 2 * QL_PINNED, cudaHostAllocDefault));
-        CUDA_TRY(cudaMalloc(&workspace, QL_LT_WORKSPACE));
-        QL_TRY(ql_lt_open(&lt));
-        lt.workspace = workspace;
-        return QL_OK;
+        CUDA_TRY(cudaMalloc(&workspace, 2 * QL_LT_WORKSPACE)); /* one for each stream */
+        return ql_lt_open(&lt);
     }
 
     ~ql_gpu_machine()
@@ -117,9 +121,11 @@ class ql_gpu_machine
         ql_lt_close(&lt);
         if (workspace != nullptr) (void)cudaFree(workspace);
         if (pinned != nullptr) (void)cudaFreeHost(pinned);
-        if (uploaded != nullptr) (void)cudaEventDestroy(uploaded);
+        for (cudaEvent_t event : {forked, joined, uploaded})
+            if (event != nullptr) (void)cudaEventDestroy(event);
         if (done != nullptr) (void)cudaEventDestroy(done);
         if (counted) __atomic_fetch_sub(&ql_gpu_machines, 1, __ATOMIC_RELAXED);
+        if (side != nullptr) (void)cudaStreamDestroy(side);
         if (stream != nullptr) (void)cudaStreamDestroy(stream);
     }
 
@@ -132,7 +138,8 @@ class ql_gpu_machine
 
     void release(void *memory)
     {
-        if (stream != nullptr) (void)cudaStreamSynchronize(stream);
+        for (cudaStream_t one : {stream, side})
+            if (one != nullptr) (void)cudaStreamSynchronize(one);
         (void)cudaFree(memory);
     }
 
@@ -172,7 +179,31 @@ class ql_gpu_machine
 
     void zero(void *memory, size_t bytes)
     {
-        if (!failed()) check(cudaMemsetAsync(memory, 0, bytes, stream), "cudaMemsetAsync");
+        if (!failed()) check(cudaMemsetAsync(memory, 0, bytes, now), "cudaMemsetAsync");
+    }
+
+    /* Launches of `launch` wait for all before them, run beside those behind them, and are over with meet. QL_CUDA_STREAMS=1: no such
+     * thing, for measuring what it brings. */
+    static bool has_aside()
+    {
+        const char *streams = getenv("QL_CUDA_STREAMS");
+        return streams == nullptr || strcmp(streams, "1") != 0;
+    }
+
+    template <class Launch> void aside(const Launch &launch)
+    {
+        if (failed()) return;
+        check(cudaEventRecord(forked, stream), "cudaEventRecord");
+        check(cudaStreamWaitEvent(side, forked, 0), "cudaStreamWaitEvent");
+        now = side;
+        launch();
+        now = stream;
+    }
+
+    void meet()
+    {
+        if (!failed()) check(cudaEventRecord(joined, side), "cudaEventRecord");
+        if (!failed()) check(cudaStreamWaitEvent(stream, joined, 0), "cudaStreamWaitEvent");
     }
 
     void enter(const char *name) { (void)nvtxRangePushA(name); }
@@ -181,14 +212,14 @@ class ql_gpu_machine
     template <class Body> void each(int64_t count, const Body &body)
     {
         if (failed() || count <= 0) return;
-        ql_each<<<blocks(count, QL_THREADS), QL_THREADS, 0, stream>>>(count, body);
+        ql_each<<<blocks(count, QL_THREADS), QL_THREADS, 0, now>>>(count, body);
         check(cudaGetLastError(), "launch of a kernel over elements");
     }
 
     template <class Body> void rows(int64_t count, const Body &body)
     {
         if (failed() || count <= 0) return;
-        ql_rows<<<blocks(count, QL_WARPS), QL_THREADS, 0, stream>>>(count, body);
+        ql_rows<<<blocks(count, QL_WARPS), QL_THREADS, 0, now>>>(count, body);
         check(cudaGetLastError(), "launch of a kernel over rows");
     }
 
@@ -272,8 +303,8 @@ class ql_gpu_machine
     }
 
   private:
-    cudaStream_t stream = nullptr;
-    cudaEvent_t uploaded = nullptr, done = nullptr;
+    cudaStream_t stream = nullptr, side = nullptr, now = nullptr; /* now: the one of both that launches go to */
+    cudaEvent_t forked = nullptr, joined = nullptr, uploaded = nullptr, done = nullptr;
     bool counted = false;
     cudaGraphExec_t graph[QL_SEQUENCES] = {};
     void *pinned = nullptr, *workspace = nullptr;
@@ -330,7 +361,7 @@ class ql_gpu_machine
     bool by_tiles(const ql_gemm &g)
     {
         if (g.a.kind == QL_OPERAND_BF16 || !ql_tile_takes(g)) return false;
-        check(ql_tile_multiply(g, stream), "launch of a product");
+        check(ql_tile_multiply(g, now), "launch of a product");
         return !failed();
     }
 
@@ -339,7 +370,8 @@ class ql_gpu_machine
     bool by_library(const ql_gemm &g)
     {
         bool done = false;
-        first_error = ql_lt_multiply(&lt, g, stream, &done);
+        lt.workspace = static_cast<char *>(workspace) + (now == side ? QL_LT_WORKSPACE : 0);
+        first_error = ql_lt_multiply(&lt, g, now, &done);
         if (failed() || done) return done;
         if (g.addend == g.c || g.batch > 1) return by_tiles(g);
         ql_gemm plain = g;
@@ -347,7 +379,7 @@ class ql_gpu_machine
         plain.bias = nullptr;
         plain.relu = false;
         plain.addend_ld = 0;
-        first_error = ql_lt_multiply(&lt, plain, stream, &done);
+        first_error = ql_lt_multiply(&lt, plain, now, &done);
         if (failed()) return false;
         if (!done) return by_tiles(g);
         each(static_cast<int64_t>(g.m) * g.n,
@@ -361,10 +393,11 @@ class ql_gpu_machine
     {
         cudaGraph_t recorded = nullptr;
         size_t nodes = 0;
-        check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
-        if (failed()) return;
-        sequence();
-        cudaError_t result = cudaStreamEndCapture(stream, &recorded);
+        cudaError_t result = cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal);
+        if (result == cudaSuccess) {
+            sequence();
+            result = cudaStreamEndCapture(stream, &recorded);
+        }
         if (failed()) { /* what cannot be recorded may still run: a device that is lost says so again at the next launch */
             QL_DEBUG("engine cuda: while recording: %s", ql_error_text());
             ql_error_clear();

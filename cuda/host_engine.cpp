@@ -22,7 +22,7 @@ template <bool LANES> struct host {
             host<lanes>::engine::gradient, host<lanes>::engine::theta, host<lanes>::engine::field,                     \
             host<lanes>::engine::state, host<lanes>::engine::set_state, host<lanes>::engine::flop, nullptr,            \
             host<lanes>::engine::device, host<lanes>::engine::prepare, host<lanes>::engine::discard,                   \
-            host<lanes>::engine::at_once, true, false, nullptr                                                         \
+            host<lanes>::engine::at_once, true, false, nullptr, host<lanes>::engine::advance                           \
     }
 
 extern "C" const ql_engine_class ql_engine_cuda_on_host =
@@ -43,6 +43,8 @@ extern "C" void ql_cuda_host_groups(bool direct, bool recorded)
     ql_faults.direct = direct;
     ql_faults.cannot_record = !recorded;
 }
+
+extern "C" void ql_cuda_host_aside(int when) { ql_faults.aside = when; }
 
 extern "C" int64_t ql_cuda_host_recorded(void) { return ql_faults.recorded; }
 

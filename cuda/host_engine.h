@@ -27,6 +27,10 @@ int64_t ql_cuda_host_calls(void);
 void ql_cuda_host_groups(bool direct, bool recorded);
 int64_t ql_cuda_host_recorded(void);
 
+/* What a device may run beside the rest of a step: in its place before the rest, as late as it may be, or as for a large mesh. */
+enum { QL_ASIDE_EARLY, QL_ASIDE_LATE, QL_ASIDE_NEVER };
+void ql_cuda_host_aside(int when);
+
 /* What a step of this plan launches, moves and computes, by range (the first: all others together). */
 typedef struct ql_traffic {
     const char *name;

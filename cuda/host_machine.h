@@ -6,6 +6,8 @@
 #include "tile_product.h"
 #include "warp.h"
 
+#include "host_engine.h"
+
 #include <cblas.h>
 
 /* What a test lets go wrong: the call number `fail_at` (from 0; < 0: none) of all machines ends with this status as on a
@@ -16,8 +18,9 @@ struct ql_host_faults {
     int64_t memory;
     bool direct, cannot_record; /* groups, see host_engine.h */
     int64_t recorded;
+    int aside; /* see host_engine.h */
 };
-inline ql_host_faults ql_faults = {0, -1, QL_OK, INT64_MAX, false, false, 0};
+inline ql_host_faults ql_faults = {0, -1, QL_OK, INT64_MAX, false, false, 0, 0};
 
 template <bool LANES> class ql_host_machine
 {
@@ -93,6 +96,19 @@ template <bool LANES> class ql_host_machine
     {
         if (goes_on()) memset(memory, 0, bytes);
     }
+    /* What goes beside the rest runs before it here, or after it: a test has both, since a device does it in any order. */
+    static bool has_aside() { return ql_faults.aside != QL_ASIDE_NEVER; }
+    template <class Launch> void aside(const Launch &launch)
+    {
+        later = &launch;
+        run_later = [](const void *what) { (*static_cast<const Launch *>(what))(); };
+        if (ql_faults.aside != QL_ASIDE_LATE) meet();
+    }
+    void meet()
+    {
+        if (later != nullptr) run_later(later);
+        later = nullptr;
+    }
     void enter(const char *) {}
     void leave() {}
     template <class Sequence> void replay(int, const Sequence &sequence) { sequence(); }
@@ -160,6 +176,8 @@ template <bool LANES> class ql_host_machine
     int64_t steps = 0; /* of a group */
     bool has_graph = false;
     ql_lanes *lanes = nullptr;
+    const void *later = nullptr; /* of the caller, which waits for it with meet */
+    void (*run_later)(const void *what) = nullptr;
 
     /* As the device's machine: the first error is kept, and then nothing more is done. */
     bool goes_on()

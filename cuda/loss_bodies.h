@@ -233,9 +233,36 @@ struct ql_norm_finish {
     }
 };
 
-/* each(PADDED_COUNT): clip and Adam. */
+/* each(1): the next of the steps that were sent ahead begins. */
+struct ql_step_begin {
+    const ql_ahead *ahead;
+    ql_step *step;
+
+    double bytes() const { return 2 * sizeof *step; }
+    QL_BODY void operator()(int64_t) const { *step = ahead->step[ahead->next]; }
+};
+
+/* each(1): what it leaves, and its clip. */
+struct ql_step_end {
+    ql_ahead *ahead;
+    const ql_step *step;
+    const ql_report *report;
+
+    double bytes() const { return 2 * sizeof *report + sizeof *step; }
+
+    QL_BODY void operator()(int64_t) const
+    {
+        ahead->report[ahead->next] = *report;
+        ahead->adam = step->adam;
+        ahead->adam.clip = ql_adam_clip(sqrt(report->squares), step->clip_norm);
+        ahead->next++;
+    }
+};
+
+/* each(PADDED_COUNT): clip and Adam; the coefficients from the host, or (`ahead`) from the step's end. */
 struct ql_adam_step {
-    ql_adam adam;
+    ql_adam given;
+    const ql_ahead *ahead;
     const float *gradient;
     float *parameters, *moment1, *moment2;
 
@@ -243,6 +270,7 @@ struct ql_adam_step {
 
     QL_BODY void operator()(int64_t i) const
     {
+        const ql_adam adam = ahead != nullptr ? ahead->adam : given;
         float p = parameters[i], m = moment1[i], v = moment2[i];
         ql_adam_update(&adam, gradient[i], &p, &m, &v);
         parameters[i] = p;

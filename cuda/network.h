@@ -99,6 +99,7 @@ struct ql_network {
     float *parameters, *moment1, *moment2, *gradient; /* padded flat arrays */
     ql_step *step;
     ql_report *report;
+    ql_ahead *ahead;
     float *ones;             /* drop factors of an output */
     ql_device_tables tables; /* of a block that is not in the arena */
     float *inputs;           /* of the angle network: padded rows x 12 */

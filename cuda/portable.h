@@ -90,11 +90,31 @@ QL_BODY uint32_t ql_round_bits(uint32_t bits, uint32_t dropped)
 QL_BODY float ql_round_tf32(float x) { return ql_float_of(ql_round_bits(ql_bits_of(x), 13)); }
 QL_BODY uint16_t ql_bf16_of(float x)
 {
+#ifdef __CUDA_ARCH__
+    uint16_t half;
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(half) : "f"(x));
+    return half;
+#else
     uint32_t bits = ql_bits_of(x);
     if (x != x) return static_cast<uint16_t>((bits >> 16) | 0x40u);
     return static_cast<uint16_t>(ql_round_bits(bits, 16) >> 16);
+#endif
 }
 QL_BODY float ql_float_of_bf16(uint16_t x) { return ql_float_of(static_cast<uint32_t>(x) << 16); }
+
+/* Row and column of an element by its number in a matrix so many columns wide. A 64-bit division costs a GPU a hundred instructions,
+ * more time than a number takes through its memory; matrices of 2^32 elements and more are rare. */
+QL_BODY void ql_place_of(int64_t index, int width, int64_t *row, int64_t *column)
+{
+    if (index >> 32 == 0) {
+        const uint32_t at = static_cast<uint32_t>(index), wide = static_cast<uint32_t>(width);
+        *row = at / wide;
+        *column = at % wide;
+    } else {
+        *row = index / width;
+        *column = index % width;
+    }
+}
 
 /* How a matrix is held as an operand of a product.
  *   PLAIN  float32, multiplied in float32

@@ -17,7 +17,8 @@ template <class Machine> class ql_angle_sequence
     {
         ql_fold_table table;
         ql_fold_table_build(&table); /* for the counts */
-        if (a.weights.data != n.parameters) m.each(QL_PADDED_COUNT, ql_convert{n.parameters, 1, 1, a.weights});
+        if (a.weights.data != n.parameters)
+            m.each(QL_PADDED_COUNT / 4, ql_convert{n.parameters, 0, QL_PADDED_COUNT, a.weights});
         m.each(table.element[QL_BLOCK_COUNT], ql_fold_weights{a.fold, n.parameters, drop, a.folded});
         m.each(table.row[QL_BLOCK_COUNT], ql_fold_biases{a.fold, n.parameters, drop, a.folded_bias});
     }
@@ -203,7 +204,7 @@ template <class Machine> class ql_angle_sequence
     /* The operand beside a float32 matrix that a product wrote. */
     void complete(const ql_activation &x, int width)
     {
-        if (x.op.data != x.x) m.each(static_cast<int64_t>(a.rows) * width, ql_convert{x.x, x.ld, width, x.op});
+        if (x.op.data != x.x) m.each(static_cast<int64_t>(a.rows) * width / 4, ql_convert{x.x, x.ld, width, x.op});
     }
 
     static ql_activation alone(const ql_operand &op) { return ql_activation{nullptr, op.ld, op}; }
@@ -213,7 +214,7 @@ template <class Machine> class ql_angle_sequence
     {
         if (a.narrow.op.data == nullptr) return ql_operand_of(const_cast<float *>(x), ld, a.kind);
         ql_operand op = a.narrow.op;
-        m.each(static_cast<int64_t>(a.rows) * width, ql_convert{x, ld, width, op});
+        m.each(static_cast<int64_t>(a.rows) * width / 4, ql_convert{x, ld, width, op});
         return op;
     }
 

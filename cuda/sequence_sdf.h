@@ -12,18 +12,27 @@ template <class Machine> class ql_sdf_sequence
     /* All surface points: terms, theta' of E_align, gradient. Returns the slices of terms written from `slice`. */
     int surface(int slice)
     {
-        ql_sdf_chunk chunk = n.surface;
-        for (int begin = 0; begin < n.plan.own; begin += chunk.rows, slice += chunk.rows / QL_TERM_ROWS) {
-            const int first = n.plan.first + begin;
-            chunk.point = n.tables.points + 3 * static_cast<int64_t>(first);
-            chunk.count = least(chunk.rows, n.plan.own - begin);
-            forward<3>(chunk);
-            m.rows(chunk.rows / QL_TERM_ROWS,
-                   ql_loss_surface{chunk, n.tables, n.step, n.theta, n.theta_adjoint, terms(slice), first});
-            backward<3>(chunk);
+        for (int begin = 0; begin < n.plan.own; begin += n.surface.rows) {
+            surface_forward(begin);
+            slice = surface_loss(begin, slice);
+            surface_backward(begin);
         }
         return slice;
     }
+
+    /* The same in its parts, for the chunk of own faces that begins here; only the loss needs angles. */
+    void surface_forward(int begin) { forward<3>(surface_chunk(begin)); }
+    void surface_backward(int begin) { backward<3>(surface_chunk(begin)); }
+    int surface_loss(int begin, int slice)
+    {
+        const ql_sdf_chunk chunk = surface_chunk(begin);
+        m.rows(chunk.rows / QL_TERM_ROWS,
+               ql_loss_surface{chunk, n.tables, n.step, n.theta, n.theta_adjoint, terms(slice), n.plan.first + begin});
+        return slice + chunk.rows / QL_TERM_ROWS;
+    }
+
+    /* Slices of terms of the surface in one chunk, and of smoothness. */
+    int near_slices() const { return n.surface.rows / QL_TERM_ROWS + smooth_slices(); }
 
     int off(int slice)
     {
@@ -41,7 +50,7 @@ template <class Machine> class ql_sdf_sequence
 
     int smooth(int slice)
     {
-        int slices = (n.plan.own + QL_TERM_ROWS - 1) / QL_TERM_ROWS;
+        const int slices = smooth_slices();
         m.rows(slices,
                ql_loss_smooth{n.tables, n.step, n.theta, n.theta_adjoint, terms(slice), n.plan.first, n.plan.own});
         return slice + slices;
@@ -55,6 +64,14 @@ template <class Machine> class ql_sdf_sequence
     const ql_network &n;
 
     static int least(int a, int b) { return a < b ? a : b; }
+    int smooth_slices() const { return (n.plan.own + QL_TERM_ROWS - 1) / QL_TERM_ROWS; }
+    ql_sdf_chunk surface_chunk(int begin) const
+    {
+        ql_sdf_chunk chunk = n.surface;
+        chunk.point = n.tables.points + 3 * static_cast<int64_t>(n.plan.first + begin);
+        chunk.count = least(chunk.rows, n.plan.own - begin);
+        return chunk;
+    }
     double *terms(int slice) const { return n.term_partial + static_cast<int64_t>(slice) * QL_LOSS_COUNT; }
 
     ql_operand weight(const ql_sdf_chunk &chunk, int l) const

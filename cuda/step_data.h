@@ -19,12 +19,23 @@ struct ql_step {
     uint32_t number;
     float drop[QL_BLOCK_COUNT]; /* factor on each block's branch; 0 = dropped in this step */
     double weight[QL_LOSS_COUNT];
+    double clip_norm;
+    ql_adam adam; /* but for `clip`, which waits for the norm */
 };
 
 /* What a step tells the host. */
 struct ql_report {
     double terms[QL_LOSS_COUNT]; /* unweighted; TOTAL is left to the host */
     double squares;              /* squared norm of the gradient */
+};
+
+/* Steps that were sent ahead: what they read, what they leave until the host asks, and which one is next. Nothing travels between
+ * them. */
+struct ql_ahead {
+    int64_t next;
+    ql_step step[QL_ENGINE_AHEAD];
+    ql_report report[QL_ENGINE_AHEAD];
+    ql_adam adam; /* of the step at work */
 };
 
 /* The mesh and its shares, float32. */

@@ -61,6 +61,9 @@ template <ql_product PRODUCT, class Shape> cudaError_t ql_tile_launch(const ql_g
     constexpr int bytes = ql_tile<PRODUCT, Shape>::BYTES;
     cudaError_t result =
         cudaFuncSetAttribute(ql_tile_kernel<PRODUCT, Shape>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+    if (result == cudaSuccess) /* as many blocks beside each other as the registers allow */
+        result = cudaFuncSetAttribute(ql_tile_kernel<PRODUCT, Shape>, cudaFuncAttributePreferredSharedMemoryCarveout,
+                                      cudaSharedmemCarveoutMaxShared);
     if (result != cudaSuccess) return result;
     const dim3 grid(static_cast<unsigned>((g.n + Shape::BN - 1) / Shape::BN),
                     static_cast<unsigned>((g.m + Shape::BM - 1) / Shape::BM), static_cast<unsigned>(g.batch));

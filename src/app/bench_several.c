@@ -49,11 +49,14 @@ static ql_status start(member *m)
 
 static ql_status step(member *m, int64_t from, int64_t to)
 {
-    double terms[QL_LOSS_COUNT], norm;
-    for (int64_t number = from; number < to; ++number) {
-        const ql_loss_weights weights = ql_loss_weights_at(m->all->setup->train, number);
-        QL_TRY(m->all->kind->evaluate(m->engine, number, &weights, terms));
-        QL_TRY(m->all->kind->apply(m->engine, number, &norm));
+    double terms[QL_ENGINE_AHEAD][QL_LOSS_COUNT], norms[QL_ENGINE_AHEAD];
+    for (int64_t number = from; number < to;) {
+        ql_loss_weights weights[QL_ENGINE_AHEAD];
+        int count = 0;
+        for (; count < QL_ENGINE_AHEAD && number + count < to; ++count)
+            weights[count] = ql_loss_weights_at(m->all->setup->train, number + count);
+        QL_TRY(ql_engine_steps(m->engine, number, count, weights, terms, norms));
+        number += count;
     }
     return QL_OK;
 }

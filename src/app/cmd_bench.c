@@ -148,24 +148,37 @@ static void keep_warm(const bench_job *job, bench_times *times)
     for (int s = 0; s < count && s < STAGES_MOST; ++s) times->warm[s] = seconds[s];
 }
 
-/* One step to warm up, then `steps` timed ones, the peak measured in between. */
+static ql_status take_steps(bench_job *job, int64_t first, int count)
+{
+    ql_loss_weights weights[QL_ENGINE_AHEAD];
+    double terms[QL_ENGINE_AHEAD][QL_LOSS_COUNT], norms[QL_ENGINE_AHEAD];
+    for (int k = 0; k < count; ++k) weights[k] = ql_loss_weights_at(&job->options.train, first + k);
+    return ql_engine_steps(job->engine, first, count, weights, terms, norms);
+}
+
+/* One step to warm up (two where the second prepares what all later ones use), then `steps` timed ones, as many at a time as the
+ * engine takes without us, the peak measured in between. */
 static ql_status time_steps(bench_job *job, int64_t steps, bench_times *times)
 {
-    double terms[QL_LOSS_COUNT], norm, flop = 0;
-    for (int64_t step = 0; step <= steps; ++step) {
-        const ql_loss_weights weights = ql_loss_weights_at(&job->options.train, step);
-        double since = ql_clock_s(), cpu = ql_clock_cpu_s();
-        QL_TRY(job->kind->evaluate(job->engine, step, &weights, terms));
-        QL_TRY(job->kind->apply(job->engine, step, &norm));
-        if (step == 0) {
-            keep_warm(job, times);
-            continue;
-        }
-        times->step[step - 1] = ql_clock_s() - since;
+    const bool ahead = job->kind->advance != NULL && job->world->size == 1;
+    const int64_t warm = ahead ? 2 : 1;
+    double flop = 0;
+    for (int64_t step = 0; step < warm; ++step) QL_TRY(take_steps(job, step, 1));
+    keep_warm(job, times);
+    for (int64_t done = 0; done < steps;) {
+        const int count = !ahead ? 1 : steps - done < QL_ENGINE_AHEAD ? (int)(steps - done) : QL_ENGINE_AHEAD;
+        const double since = ql_clock_s(), cpu = ql_clock_cpu_s();
+        QL_TRY(take_steps(job, warm + done, count));
+        const double took = ql_clock_s() - since;
         times->cpu += (ql_clock_cpu_s() - cpu) / (double)steps;
-        flop += job->kind->flop != NULL ? job->kind->flop(job->engine)
-                                        : ql_engine_flop_formula(job->tables.face_count, job->options.train.off_points);
-        times->peak[step - 1] = on_cores(job) ? ql_bench_peak_gflops(job->peak, 0.01) : 0;
+        flop += count * (job->kind->flop != NULL
+                             ? job->kind->flop(job->engine)
+                             : ql_engine_flop_formula(job->tables.face_count, job->options.train.off_points));
+        const double peak = on_cores(job) ? ql_bench_peak_gflops(job->peak, 0.01) : 0;
+        for (int k = 0; k < count; ++k, ++done) {
+            times->step[done] = took / count;
+            times->peak[done] = peak;
+        }
     }
     times->gflop = flop / (double)steps * 1e-9;
     times->median = ql_bench_median(times->step, steps);

@@ -99,7 +99,13 @@ typedef struct ql_engine_class {
 
     /* Optional: how many ranks of a group find work in a mesh. More do no harm and no good. */
     int64_t (*most_ranks)(const ql_train_options *train, int64_t faces);
+
+    /* Optional, for devices that need not wait for the host between steps: what ql_engine_steps does, with the same bytes. */
+    ql_status (*advance)(ql_engine *engine, int64_t first, int count, const ql_loss_weights *weights,
+                         double (*terms)[QL_LOSS_COUNT], double *norms);
 } ql_engine_class;
+
+enum { QL_ENGINE_AHEAD = 8 }; /* steps that ql_engine_steps takes at most */
 
 struct ql_engine {
     const ql_engine_class *kind;
@@ -116,6 +122,11 @@ bool ql_engine_shares(const ql_engine_class *engine_class, const ql_train_option
 
 /* Creates an engine of a class. Collective over setup->group: all ranks get one, or all the same error. */
 ql_status ql_engine_create(ql_engine **engine, const ql_engine_class *engine_class, const ql_engine_setup *setup);
+
+/* `count` steps, `first` and those after it: evaluate with its weights, and apply. Leaves the terms and the norm of each; behind a
+ * step whose numbers are not finite they mean nothing. */
+ql_status ql_engine_steps(ql_engine *engine, int64_t first, int count, const ql_loss_weights *weights,
+                          double (*terms)[QL_LOSS_COUNT], double *norms);
 
 /* Defined by engine/ref, engine/cpu and by cuda/ (a stub when CUDA is not compiled in). */
 extern const ql_engine_class ql_engine_ref, ql_engine_cpu, ql_engine_cuda;

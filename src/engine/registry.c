@@ -89,3 +89,14 @@ double ql_engine_flop_formula(int64_t faces, int64_t off_points)
     const double unit = 2.0 * QL_SDF_WIDTH * QL_SDF_WIDTH * 4; /* one pass through the four inner layers */
     return (double)faces * (15 * unit + 6 * angle_products()) + (double)off_points * 6 * unit;
 }
+
+ql_status ql_engine_steps(ql_engine *engine, int64_t first, int count, const ql_loss_weights *weights,
+                          double (*terms)[QL_LOSS_COUNT], double *norms)
+{
+    if (engine->kind->advance != NULL) return engine->kind->advance(engine, first, count, weights, terms, norms);
+    for (int k = 0; k < count; ++k) {
+        QL_TRY(engine->kind->evaluate(engine, first + k, &weights[k], terms[k]));
+        QL_TRY(engine->kind->apply(engine, first + k, &norms[k]));
+    }
+    return QL_OK;
+}

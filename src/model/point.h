@@ -194,11 +194,16 @@ typedef struct ql_adam {
     ql_real root_scale; /* 1 / sqrt(1 - 0.999^t) */
 } ql_adam;
 
+QL_INLINE ql_real ql_adam_clip(double norm, double clip_norm)
+{
+    const double clip = clip_norm / (norm + 1e-6);
+    return (ql_real)(clip < 1.0 ? clip : 1.0);
+}
+
 QL_INLINE ql_adam ql_adam_at(double t, double norm, double clip_norm, double learning_rate)
 {
     ql_adam adam;
-    double clip = clip_norm / (norm + 1e-6);
-    adam.clip = (ql_real)(clip < 1.0 ? clip : 1.0);
+    adam.clip = ql_adam_clip(norm, clip_norm);
     adam.step_size = (ql_real)(learning_rate / (1.0 - pow(0.9, t)));
     adam.root_scale = (ql_real)(1.0 / sqrt(1.0 - pow(0.999, t)));
     return adam;

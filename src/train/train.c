@@ -15,6 +15,9 @@
 /* A total loss that many times the first one is an explosion, not a bump. */
 static const double EXPLOSION = 1000.0;
 
+/* How far an engine may run ahead of what is asked and looked at between steps (wishes, loss terms). */
+static const double AHEAD_S = 0.05;
+
 typedef struct training {
     const ql_train_job *job;
     const ql_train_callbacks *callbacks;
@@ -196,21 +199,50 @@ static ql_status record(training *t, const ql_loss_weights *weights, const doubl
     return ql_history_append(&t->history, row);
 }
 
-static ql_status take_step(training *t, double terms[QL_LOSS_COUNT])
+static void report_progress(const training *t, const double terms[QL_LOSS_COUNT])
 {
-    ql_loss_weights weights = ql_loss_weights_at(&t->job->options->train, t->step);
-    double norm = 0, began = ql_clock_s();
-    QL_TRY(t->job->engine->evaluate(t->engine, t->step, &weights, terms));
-    QL_TRY(check_terms(t, &weights, terms));
-    QL_TRY(t->job->engine->apply(t->engine, t->step, &norm));
+    if (t->callbacks->progress == NULL) return;
+    ql_train_progress progress = {t->step, t->last_step, seconds_now(t), t->recent_s_per_step, terms};
+    t->callbacks->progress(t->callbacks->context, &progress);
+}
+
+/* Steps until somebody must look: one where the engine waits for us anyhow, or the ranks of a group exchange wishes. */
+static int steps_ahead(const training *t)
+{
+    if (t->job->engine->advance == NULL || shared(t) || !(t->recent_s_per_step > 0)) return 1;
+    const double fit = AHEAD_S / t->recent_s_per_step, left = (double)(t->last_step - t->step);
+    const double most = fmin(QL_ENGINE_AHEAD, left);
+    return fit < 1 ? 1 : (int)fmin(fit, most);
+}
+
+/* A step that was taken: looked at and written down. */
+static ql_status settle_step(training *t, const ql_loss_weights *weights, const double terms[QL_LOSS_COUNT],
+                             double norm, double took_s)
+{
+    QL_TRY(check_terms(t, weights, terms));
     if (!isfinite(norm))
         return QL_FAIL(NUMERIC,
                        "step %lld: the gradient is not finite; try a smaller train.learning_rate or another train.seed",
                        (long long)t->step);
-    QL_TRY(record(t, &weights, terms, norm));
-    double took = ql_clock_s() - began;
-    t->recent_s_per_step = t->recent_s_per_step > 0 ? 0.9 * t->recent_s_per_step + 0.1 * took : took;
+    QL_TRY(record(t, weights, terms, norm));
+    t->recent_s_per_step = t->recent_s_per_step > 0 ? 0.9 * t->recent_s_per_step + 0.1 * took_s : took_s;
     t->step++;
+    report_progress(t, terms);
+    return QL_OK;
+}
+
+/* As many as the engine may take without us; leaves the terms of the last one. */
+static ql_status take_steps(training *t, double terms[QL_LOSS_COUNT])
+{
+    ql_loss_weights weights[QL_ENGINE_AHEAD];
+    double all[QL_ENGINE_AHEAD][QL_LOSS_COUNT], norms[QL_ENGINE_AHEAD];
+    const int count = steps_ahead(t);
+    for (int k = 0; k < count; ++k) weights[k] = ql_loss_weights_at(&t->job->options->train, t->step + k);
+    const double began = ql_clock_s();
+    QL_TRY(ql_engine_steps(t->engine, t->step, count, weights, all, norms));
+    const double took_s = (ql_clock_s() - began) / count;
+    for (int k = 0; k < count; ++k) QL_TRY(settle_step(t, &weights[k], all[k], norms[k], took_s));
+    memcpy(terms, all[count - 1], sizeof all[0]);
     return QL_OK;
 }
 
@@ -224,13 +256,6 @@ static ql_status write_checkpoint(training *t)
                             .history = t->history};
     QL_TRY(t->job->engine->state(t->engine, &snapshot.state));
     return t->callbacks->checkpoint(t->callbacks->context, &snapshot);
-}
-
-static void report_progress(const training *t, const double terms[QL_LOSS_COUNT])
-{
-    if (t->callbacks->progress == NULL) return;
-    ql_train_progress progress = {t->step, t->last_step, seconds_now(t), t->recent_s_per_step, terms};
-    t->callbacks->progress(t->callbacks->context, &progress);
 }
 
 /* After a step: what was wished for now, or in a group when that step began. */
@@ -247,8 +272,7 @@ static ql_status run_steps(training *t, double terms[QL_LOSS_COUNT])
 {
     while (t->step < t->last_step) {
         if (shared(t)) t->engine->vote = wish(t);
-        QL_TRY(take_step(t, terms));
-        report_progress(t, terms);
+        QL_TRY(take_steps(t, terms));
         if (t->step < t->last_step) QL_TRY(heed(t));
     }
     return QL_OK;

@@ -150,6 +150,52 @@ static void three_times(fixture *f, const ql_engine_class *kind, double *gradien
     ql_free(again);
 }
 
+/* Steps 0 to 5, one by one, or sent ahead so many at a time; leaves terms, norms and the parameters of the end. */
+static void six_steps(fixture *f, const ql_engine_class *kind, bool ahead, double rows[6][QL_LOSS_COUNT + 1],
+                      float *parameters)
+{
+    static const int blocks[] = {1, 1, 3, 1}; /* launch by launch, while it is recorded, as recorded */
+    ql_engine *engine = start(f, kind);
+    ql_engine_state state;
+    ql_loss_weights weights[6];
+    double terms[6][QL_LOSS_COUNT], norms[6];
+    for (int k = 0; k < 6; ++k) weights[k] = ql_loss_weights_at(&f->options.train, k);
+    for (int k = 0, block = 0; k < 6; k += ahead ? blocks[block++] : 1)
+        if (ahead) {
+            ASSERT_OK(ql_engine_steps(engine, k, blocks[block], &weights[k], &terms[k], &norms[k]));
+        } else {
+            ASSERT_OK(kind->evaluate(engine, k, &weights[k], terms[k]));
+            ASSERT_OK(kind->apply(engine, k, &norms[k]));
+        }
+    for (int k = 0; k < 6; ++k) {
+        memcpy(rows[k], terms[k], sizeof terms[k]);
+        rows[k][QL_LOSS_COUNT] = norms[k];
+    }
+    ASSERT_OK(kind->state(engine, &state));
+    memcpy(parameters, state.parameters, QL_PARAMETER_COUNT * sizeof *parameters);
+    kind->destroy(engine);
+}
+
+/* Steps that the device takes without the host have the bytes of those that it takes one by one: the norm, the clip and Adam's
+ * coefficients are the same on both sides. */
+static void ahead_as_one_by_one(const ql_engine_class *kind)
+{
+    fixture f;
+    double single[6][QL_LOSS_COUNT + 1], several[6][QL_LOSS_COUNT + 1];
+    float *parameters[2] = {NULL, NULL};
+    open_fixture(&f, "torus", 33, SEED);
+    assert_true(f.options.train.stochastic_depth);
+    for (int k = 0; k < 2; ++k) ASSERT_OK(QL_TAKE(parameters[k], QL_PARAMETER_COUNT));
+    assert_non_null(kind->advance);
+    six_steps(&f, kind, false, single, parameters[0]);
+    six_steps(&f, kind, true, several, parameters[1]);
+    assert_memory_equal(single, several, sizeof single);
+    assert_memory_equal(parameters[0], parameters[1], QL_PARAMETER_COUNT * sizeof **parameters);
+    assert_true(memcmp(parameters[0], f.parameters, QL_PARAMETER_COUNT * sizeof **parameters) != 0);
+    for (int k = 0; k < 2; ++k) ql_free(parameters[k]);
+    close_fixture(&f);
+}
+
 /* A group of one rank has the same bytes as none, with its sums and angles sent round (and, on a GPU, in the graph). */
 static void group_of_one(const ql_engine_class *kind)
 {

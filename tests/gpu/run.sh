@@ -1,6 +1,7 @@
 #!/bin/sh
-# Everything that needs a GPU, in one command, at most 8 minutes, no network: tests of engine cuda, compute-sanitizer on
-# small cases, benchmarks in every precision, the PyTorch cross-check on the same GPU where PyTorch is.
+# Everything that needs a GPU, in one command, at most 8 minutes (QL_GPU_SECONDS: another limit), no network: tests of engine cuda,
+# benchmarks in every precision, the PyTorch cross-check on the same GPU where PyTorch is, a whole run of a 22,000-vertex model, whole
+# runs in every precision side by side, compute-sanitizer on small cases, where a step's time goes (ncu).
 #   sh run.sh [FOLDER [RESULTS]]
 # FOLDER: what tests/gpu/pack.sh made; default: the folder of this script when bundle.tar.xz lies there, else
 # build/gpu-bundle/gpu of the checkout (packed first where it is missing and cmake is there).
@@ -34,7 +35,7 @@ began=$(date +%s)
 passed=0 failed=0 skipped=0
 
 say() { echo "$@" | tee -a "$summary"; }
-left() { echo $((470 - $(date +%s) + began)); }
+left() { echo $((${QL_GPU_SECONDS:-480} - 10 - $(date +%s) + began)); }
 finish() { # EXIT_CODE
     say "Results: $results ($(($(date +%s) - began)) s)"
     say "$passed passed, $failed failed, $skipped skipped"
@@ -63,15 +64,19 @@ if ! "$bin/quadloom" --version >>"$log" 2>&1; then
     finish 1
 fi
 
-# cuBLASLt: where the loader finds it, or a toolkit's or PyTorch's own.
+# cuBLASLt and NCCL: where the loader finds them, or a toolkit's or PyTorch's own.
 has_gpu() { "$bin/quadloom" doctor 2>/dev/null | grep -q '^ *cuda  *GPU'; }
+look_for() { # FILE: its folder joins the loader's path
+    library=$(find /usr /opt /root /home -name "$1" 2>/dev/null | head -n 1)
+    [ -n "$library" ] || return 0
+    LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$(dirname "$library")
+    export LD_LIBRARY_PATH
+}
 if ! has_gpu; then
-    library=$(find /usr /opt /root /home -name 'libcublasLt.so.1[23]' 2>/dev/null | head -n 1)
-    if [ -n "$library" ]; then
-        LD_LIBRARY_PATH=$(dirname "$library")${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-        export LD_LIBRARY_PATH
-    fi
+    wanted=$("$bin/quadloom" doctor 2>/dev/null | sed -n 's/.*\(libcublasLt\.so\.[0-9]*\) not found.*/\1/p' | head -n 1)
+    look_for "${wanted:-libcublasLt.so.1[123]}"
 fi
+ldconfig -p 2>/dev/null | grep -q libnccl.so.2 || look_for libnccl.so.2
 export OMP_WAIT_POLICY=passive OPENBLAS_NUM_THREADS=4
 nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.sm,power.draw --format=csv 2>/dev/null | tee "$results/gpu.csv"
 "$bin/quadloom" doctor >>"$log" 2>&1
@@ -133,25 +138,146 @@ at_once() {
     say "    $(figures "$out")"
 }
 
+# columns SUMMARY.CSV NAME...: these of its first row, on a line
+columns() {
+    file=$1
+    shift
+    [ -s "$file" ] || return 0
+    {
+        printf '   '
+        for name in "$@"; do
+            awk -F, -v name="$name" 'NR == 1 { for (i = 1; i <= NF; ++i) if ($i == name) at = i } NR == 2 { printf " %s %s", name, $at }' "$file"
+        done
+        echo
+    } | tee -a "$summary"
+}
+step_of() { awk -F, 'NR == 1 { for (i = 1; i <= NF; ++i) if ($i == "s_per_step") at = i } NR == 2 { print $at }' "$1" 2>/dev/null; }
+
+# step_s NAME: seconds per step of a benchmark that has run
+step_s() { tr ',{}' '[\n*]' <"$place/$1.out" 2>/dev/null | sed -n 's/^ *"s_per_step": *\(.*\)$/\1/p'; }
+
 # gflops NAME: of a benchmark that has run; empty when it has not
 gflops() { tr ',{}' '[\n*]' <"$place/$1.out" 2>/dev/null | sed -n 's/^ *"gflops": *\(.*\)$/\1/p'; }
 
-check engine 170 "$bin/test_gpu_engine"
+# Do the kernels compute what they should? Then what says most comes first: a call that runs out of time has it.
+check engine-first 60 "$bin/test_gpu_engine" first
+grep -h '^golden' "$place/engine-first.out" 2>/dev/null | tr -d '()' | awk '$NF > 0 && $(NF - 2) / $NF > worst[$2] { worst[$2] = $(NF - 2) / $NF; line[$2] = $0 }
+    END { for (p in line) printf "    nearest to its tolerance: %s (%.2f of it)\n", line[p], worst[p] }' | tee -a "$summary"
 
-# What says most comes first: a call that runs out of time has it.
-bench 2000 100 fp32
-bench 2000 100 tf32
+bench 2000 200 fp32
+bench 2000 200 tf32
 if [ $engine = cuda ]; then
-    for precision in fp32 tf32 3xtf32 bf16; do bench 50000 20 "$precision"; done
-    for n in 8 1 2 4 16; do at_once 2000 60 tf32 $n; done
-    one=$(gflops bench-50000-tf32) eight=$(gflops at-once-8-of-2000-tf32)
-    [ -n "$one" ] && [ -n "$eight" ] &&
-        say "    8 x 2,000 faces: $(echo "$one $eight" | awk '{ printf "%.0f %%", 100 * $2 / $1 }') of the rate at 50,000 (to beat: 80 %)"
+    for precision in tf32 bf16 fp32 3xtf32; do bench 50000 24 "$precision"; done
+    at_once 2000 80 tf32 8
+    share_of_large() { # AT-ONCE-NAME BENCH-NAME
+        one=$(gflops "$2") eight=$(gflops "$1")
+        [ -n "$one" ] && [ -n "$eight" ] &&
+            say "    8 x 2,000 faces: $(echo "$one $eight" | awk '{ printf "%.0f %%", 100 * $2 / $1 }') of the rate at 50,000 (to beat: 80 %)"
+    }
+    share_of_large at-once-8-of-2000-tf32 bench-50000-tf32
+    bench 2000 200 bf16
+    at_once 2000 80 bf16 8
+    share_of_large at-once-8-of-2000-bf16 bench-50000-bf16
+    for precision in tf32 bf16 fp32; do bench 44000 24 "$precision"; done
 else
     at_once 100 1 fp32 2
 fi
 
-# The same through a run, which finds the number by itself; its log says which.
+# The same method in PyTorch on the same GPU, in the same run.
+if ! python3 -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' 2>/dev/null; then
+    say "SKIPPED: PyTorch cross-check (no PyTorch with a GPU)" && skipped=$((skipped + 1))
+else
+    for faces in 2000 50000; do
+        "$bin/quadloom" generate torus --faces $faces -o "$place/torus.obj" >/dev/null 2>&1
+        check "torch-$faces" 50 python3 "$crosscheck" bench --mesh "$place/torus.obj" --steps 8 --device cuda
+        tail -n 3 "$place/torch-$faces.out" 2>/dev/null | tee -a "$summary"
+    done
+fi
+
+check engine-rest 110 "$bin/test_gpu_engine" rest
+
+if [ $engine = cuda ]; then
+    bench 2000 100 3xtf32
+    for precision in fp32 tf32 bf16; do
+        bench 10000 40 "$precision"
+        bench 200000 8 "$precision"
+    done
+fi
+
+# A 22,000-vertex model, all inclusive: as many of its 10,000 steps as a minute has room for; the others are added by the
+# time of a step.
+"$bin/quadloom" generate double-torus --faces 44000 -o "$place/model.obj" >>"$log" 2>&1
+steps=$(step_s bench-44000-bf16 | awk '{ n = $1 > 0 ? int(60 / $1) : 500; print n > 10000 ? 10000 : n }')
+[ -n "$steps" ] || steps=500
+precision=bf16 model=$place/model.obj
+[ $engine = cpu ] && steps=1 precision=fp32 && "$bin/quadloom" generate torus --faces 100 -o "$place/model.obj" >>"$log" 2>&1
+since=$(date +%s)
+check whole-run 110 "$bin/quadloom" run "$model" -o "$place/whole" --set engine.name=$engine --set engine.precision=$precision \
+    --set train.steps="$steps"
+took=$(($(date +%s) - since))
+columns "$place/whole/summary.csv" faces steps s_per_step prepare_s train_s quads_s quads_faces
+step_of "$place/whole/summary.csv" | awk -v took=$took -v steps="$steps" '$1 > 0 {
+    printf "    %d steps, all inclusive: %d s; 10,000 steps: %.0f s (to beat: 150 s)\n", steps, took, took + (10000 - steps) * $1 }' | tee -a "$summary"
+
+# Whole runs of the same mesh side by side: losses and singularities of each precision against the spread between seeds in fp32.
+"$bin/quadloom" generate bracket --faces 2000 -o "$place/bracket.obj" >>"$log" 2>&1
+steps=3000
+[ $engine = cpu ] && steps=1
+whole() { # NAME PRECISION SEED, in the background
+    "$bin/quadloom" run "$place/bracket.obj" -o "$place/$1" --set engine.name=$engine --set engine.precision="$2" \
+        --set train.steps=$steps --set train.seed="$3" --set quads.enabled=false --set store.parameters=false >>"$place/$1.log" 2>&1 &
+}
+precisions="tf32 bf16 3xtf32"
+[ $engine = cpu ] && precisions=bf16
+if [ "$(left)" -gt 40 ]; then
+    for seed in 1 2 3; do whole fp32-$seed fp32 $seed; done
+    for precision in $precisions; do whole "$precision-1" "$precision" 1; done
+    # shellcheck disable=SC2016
+    check precisions 90 sh -c 'while [ "$(ls "$0"/*-[123]/summary.csv 2>/dev/null | wc -l)" -lt "$1" ]; do sleep 1; done' "$place" \
+        $((3 + $(echo "$precisions" | wc -w)))
+    for job in $(jobs -p); do kill "$job" 2>/dev/null; done
+    wait
+    for one in "$place"/*-[123]; do
+        say "  $(basename "$one"):" && columns "$one/summary.csv" loss_sdf loss_off loss_eikonal loss_normal loss_align loss_smooth singular_vertices
+    done
+fi
+
+# Where the time of a step goes, kernel by kernel: the first one runs launch by launch.
+if command -v ncu >/dev/null 2>&1 && [ $engine = cuda ]; then
+    for precision in bf16 tf32; do
+        # shellcheck disable=SC2016
+        check "kernels-$precision" 60 sh -c '"$@" || exit 77' kernels ncu --clock-control none --metrics gpu__time_duration.sum,dram__bytes.sum --csv --launch-count 760 \
+            "$bin/quadloom" bench train --faces 50000 --steps 1 --set engine.name=cuda --set engine.precision=$precision
+        python3 - "$place/kernels-$precision.out" <<'EOF' 2>>"$log" | tee -a "$summary"
+import csv, re, sys
+lines = [line for line in open(sys.argv[1], errors="replace") if line.startswith('"')]
+sums = {}
+for row in csv.DictReader(lines):
+    name = re.sub(r"void |\(.*", "", row["Kernel Name"])[:64]
+    value = float(row["Metric Value"].replace(",", "") or 0)
+    unit = row["Metric Unit"]
+    scale = {"ns": 1e-6, "nsecond": 1e-6, "us": 1e-3, "usecond": 1e-3, "ms": 1, "msecond": 1, "s": 1e3, "second": 1e3,
+             "byte": 1e-9, "Kbyte": 1e-6, "Mbyte": 1e-3, "Gbyte": 1}.get(unit, 0)
+    entry = sums.setdefault(name, [0, 0.0, 0.0])
+    if row["Metric Name"].startswith("gpu__time"):
+        entry[0] += 1
+        entry[1] += value * scale
+    else:
+        entry[2] += value * scale
+print("    ms, GB, launches, kernel; all: %.2f ms, %.1f GB" % (sum(e[1] for e in sums.values()), sum(e[2] for e in sums.values())))
+for name, (count, ms, gb) in sorted(sums.items(), key=lambda item: -item[1][1])[:24]:
+    print("    %8.3f %7.2f %5d  %s" % (ms, gb, count, name))
+EOF
+    done
+else
+    say "SKIPPED: kernels (no ncu)" && skipped=$((skipped + 1))
+fi
+
+if [ $engine = cuda ]; then
+    for n in 1 2 4 16; do at_once 2000 60 tf32 $n; done
+fi
+
+# Several at once through a run, which finds the number by itself; its log says which.
 for k in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do
     "$bin/quadloom" generate torus --faces $((1900 + 10 * k)) -o "$place/in-$k.obj" >>"$log" 2>&1
 done
@@ -167,8 +293,9 @@ precision=3xtf32
 small="bench train --faces 64 --steps 3 --set engine.name=$engine --set engine.precision=$precision --set train.off_points=40"
 for tool in memcheck racecheck; do
     if command -v compute-sanitizer >/dev/null 2>&1; then
-        # shellcheck disable=SC2086
-        check "$tool" 60 compute-sanitizer --tool $tool --error-exitcode 9 "$bin/quadloom" $small
+        # shellcheck disable=SC2086,SC2016
+        check "$tool" 60 sh -c '"$@" >"$0" 2>&1; code=$?; cat "$0"; grep -q "Device not supported" "$0" && exit 77; exit $code' \
+            "$place/sanitizer.txt" compute-sanitizer --tool $tool --error-exitcode 9 "$bin/quadloom" $small
     else
         say "SKIPPED: $tool (no compute-sanitizer)" && skipped=$((skipped + 1))
     fi
@@ -182,24 +309,14 @@ else
     say "SKIPPED: two-ranks (no mpirun)" && skipped=$((skipped + 1))
 fi
 
-# The same method in PyTorch on the same GPU, in the same run.
-if ! python3 -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' 2>/dev/null; then
-    say "SKIPPED: PyTorch cross-check (no PyTorch with a GPU)" && skipped=$((skipped + 1))
-else
-    for faces in 2000 50000; do
-        "$bin/quadloom" generate torus --faces $faces -o "$place/torus.obj" >/dev/null 2>&1
-        check "torch-$faces" 60 python3 "$crosscheck" bench --mesh "$place/torus.obj" --steps 8 --device cuda
-        tail -n 3 "$place/torch-$faces.out" 2>/dev/null | tee -a "$summary"
-    done
-fi
-
+# What the second stream brings to small meshes.
 if [ $engine = cuda ]; then
-    for precision in 3xtf32 bf16; do bench 2000 100 "$precision"; done
-    for precision in fp32 tf32; do
-        bench 10000 40 "$precision"
-        bench 44000 20 "$precision"
-        bench 200000 8 "$precision"
-    done
+    export QL_CUDA_STREAMS=1
+    say "  one stream:"
+    echo '{"note": "the next three: QL_CUDA_STREAMS=1"}' >>"$bench_file"
+    for faces in 2000 10000; do bench $faces 100 tf32; done
+    at_once 2000 60 tf32 8
+    unset QL_CUDA_STREAMS
 fi
 
 # How large a chunk of the SDF pays: launches against cache.

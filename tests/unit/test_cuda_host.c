@@ -161,6 +161,47 @@ static void a_group_of_one(void **state)
     ql_cuda_host_groups(false, true);
 }
 
+static double *gradient_in_order(fixture *f, int when, double terms[QL_LOSS_COUNT])
+{
+    double *gradient = NULL;
+    ql_loss_weights weights = ql_loss_weights_at(&f->options.train, 3);
+    ASSERT_OK(QL_TAKE(gradient, QL_PARAMETER_COUNT));
+    ql_cuda_host_aside(when);
+    ql_engine *engine = start(f, &ql_engine_cuda_on_host);
+    for (int step = 0; step < 2; ++step) ASSERT_OK(ql_engine_cuda_on_host.evaluate(engine, 3, &weights, terms));
+    ASSERT_OK(ql_engine_cuda_on_host.gradient(engine, gradient));
+    ql_engine_cuda_on_host.destroy(engine);
+    ql_cuda_host_aside(QL_ASIDE_EARLY);
+    return gradient;
+}
+
+/* What a second stream does in a small mesh's step may come before or after all that is beside it: the same bytes, so neither reads
+ * what the other writes. Also in chunks, which reuse the angle network's memory; and as a large mesh has it, all in one stream. */
+static void order_beside_the_rest(void **state)
+{
+    (void)state;
+    fixture f;
+    double terms[3][QL_LOSS_COUNT], *gradient[3];
+    for (int recompute = 0; recompute < 2; ++recompute) {
+        open_fixture(&f, "torus", recompute ? 130 : 33, SEED);
+        if (recompute) f.options.engine.memory = QL_MEMORY_RECOMPUTE;
+        for (int when = QL_ASIDE_EARLY; when <= QL_ASIDE_NEVER; ++when)
+            gradient[when] = gradient_in_order(&f, when, terms[when]);
+        assert_memory_equal(terms[QL_ASIDE_EARLY], terms[QL_ASIDE_LATE], sizeof terms[0]);
+        assert_memory_equal(terms[QL_ASIDE_EARLY], terms[QL_ASIDE_NEVER], sizeof terms[0]);
+        assert_memory_equal(gradient[QL_ASIDE_EARLY], gradient[QL_ASIDE_LATE], QL_PARAMETER_COUNT * sizeof(double));
+        assert_true(distance(gradient[QL_ASIDE_EARLY], gradient[QL_ASIDE_NEVER], QL_PARAMETER_COUNT) < 1e-6);
+        for (int when = 0; when < 3; ++when) ql_free(gradient[when]);
+        close_fixture(&f);
+    }
+}
+
+static void steps_sent_ahead(void **state)
+{
+    (void)state;
+    ahead_as_one_by_one(&ql_engine_cuda_on_host);
+}
+
 static void rank_to_gpu(void **state)
 {
     (void)state;
@@ -186,7 +227,8 @@ int main(void)
         cmocka_unit_test(rank_to_gpu),           cmocka_unit_test(plans),
         cmocka_unit_test(odd_sizes_against_ref), cmocka_unit_test(lanes_of_a_warp),
         cmocka_unit_test(chunks_give_the_same),  cmocka_unit_test(products_by_tiles),
-        cmocka_unit_test(a_group_of_one),        cmocka_unit_test(golden),
+        cmocka_unit_test(a_group_of_one),        cmocka_unit_test(steps_sent_ahead),
+        cmocka_unit_test(order_beside_the_rest), cmocka_unit_test(golden),
     };
     return ql_test_main(tests);
 }

@@ -14,18 +14,18 @@ static ql_status live(fixture *f)
     ql_engine *engine = NULL;
     ql_engine_state state = {QL_FLOAT32, f->parameters, f->zeros, f->zeros};
     ql_loss_weights weights = ql_loss_weights_at(&f->options.train, 0);
-    double terms[QL_LOSS_COUNT], norm, theta[2], field[20];
+    double terms[QL_LOSS_COUNT], norm, theta[2], field[20], several[2][QL_LOSS_COUNT], norms[2];
+    const ql_loss_weights two[] = {weights, weights};
     ql_status status = HOST->create(&engine, &f->setup);
     if (status != QL_OK) {
         assert_null(engine);
         return status;
     }
-    ql_status all[] = {HOST->set_state(engine, &state),
-                       HOST->evaluate(engine, 0, &weights, terms),
-                       HOST->apply(engine, 0, &norm),
-                       HOST->theta(engine, theta),
-                       HOST->field(engine, f->tables.points, 1, field, field + 1, field + 4),
-                       HOST->state(engine, &state)};
+    ql_status all[] = {
+        HOST->set_state(engine, &state), HOST->evaluate(engine, 0, &weights, terms),
+        HOST->apply(engine, 0, &norm),   HOST->advance(engine, 1, 2, two, several, norms),
+        HOST->theta(engine, theta),      HOST->field(engine, f->tables.points, 1, field, field + 1, field + 4),
+        HOST->state(engine, &state)};
     HOST->destroy(engine);
     for (size_t k = 0; k < sizeof all / sizeof *all; ++k) {
         if (status != QL_OK) assert_int_equal(all[k], status);

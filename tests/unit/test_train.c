@@ -62,7 +62,9 @@ static void every_engine_resumes_to_the_same_bytes(void **state)
         if (engines[e]->available() != QL_OK) continue;
         ql_options options;
         small_options(&options);
-        ql_train_job job = {&mesh, &options, engines[e], NULL, NULL};
+        ql_engine_class kind = *engines[e];
+        kind.advance = NULL; /* asked after every step, so that it stops where we want */
+        ql_train_job job = {&mesh, &options, &kind, NULL, NULL};
         ql_train_result straight, resumed;
         recorder r = {.stop_at = 3};
         ql_train_callbacks callbacks = {&r, should_stop, NULL, keep_snapshot, progress};
@@ -185,6 +187,84 @@ static void survives_lack_of_memory(void **state)
     ql_mesh_destroy(&mesh);
 }
 
+/* An engine that takes steps by itself, in no time; its loss says which step it was. Step 57 breaks it. */
+static ql_engine_class hasty;
+static int64_t hasty_calls, hasty_steps;
+
+static ql_status hasty_create(ql_engine **engine, const ql_engine_setup *setup)
+{
+    QL_TRY(ql_engine_ref.create(engine, setup));
+    (*engine)->kind = &hasty;
+    return QL_OK;
+}
+
+static ql_status hasty_advance(ql_engine *engine, int64_t first, int count, const ql_loss_weights *weights,
+                               double (*terms)[QL_LOSS_COUNT], double *norms)
+{
+    (void)engine;
+    assert_true(count >= 1 && count <= QL_ENGINE_AHEAD);
+    hasty_calls++;
+    hasty_steps += count;
+    for (int k = 0; k < count; ++k) {
+        for (int term = 0; term < QL_LOSS_COUNT; ++term) terms[k][term] = 1 + 1e-3 * (double)(first + k);
+        if (first + k >= 57) terms[k][QL_LOSS_SDF] = NAN;
+        terms[k][QL_LOSS_TOTAL] = ql_loss_total(&weights[k], terms[k]);
+        norms[k] = (double)(first + k);
+    }
+    return QL_OK;
+}
+
+static bool should_stop_from(void *context)
+{
+    recorder *r = context;
+    return r->stop_at >= 0 && r->steps_seen >= r->stop_at;
+}
+
+/* What is written of a step is that step's, however many the engine took at once; a wish waits for the end of a few steps; a step
+ * that breaks is named. */
+static void runs_ahead(void **state)
+{
+    (void)state;
+    ql_mesh mesh;
+    ql_options options;
+    ql_train_result straight, resumed;
+    recorder r = {.stop_at = 10};
+    ql_train_callbacks callbacks = {&r, should_stop_from, NULL, keep_snapshot, progress};
+    hasty = ql_engine_ref;
+    hasty.create = hasty_create;
+    hasty.advance = hasty_advance;
+    small_options(&options);
+    options.train.steps = 40;
+    options.train.history_every = 7;
+    ASSERT_OK(ql_generate_by_name(&mesh, "icosphere", 20));
+    ql_train_job job = {&mesh, &options, &hasty, NULL, NULL};
+    ASSERT_OK(ql_train_mesh(&straight, &job, NULL, NULL));
+    assert_int_equal(hasty_steps, 40);
+    assert_true(hasty_calls < 20); /* one to see how long it takes, then eight at a time */
+    assert_int_equal(straight.history.rows, 7);
+    for (int64_t row = 0; row < 7; ++row) {
+        const double *values = straight.history.values + row * QL_HISTORY_COLUMNS,
+                     step = (double)(row < 6 ? 7 * row : 39);
+        assert_true(values[0] == step && values[9] == step && values[2] == 1 + 1e-3 * step);
+    }
+    assert_int_equal(ql_train_mesh(&resumed, &job, NULL, &callbacks), QL_STATUS_STOPPED);
+    assert_true(r.kept.step >= 10 && r.kept.step < 10 + QL_ENGINE_AHEAD);
+    r.stop_at = -1;
+    ASSERT_OK(ql_train_mesh(&resumed, &job, &r.kept, &callbacks));
+    assert_int_equal(resumed.history.rows, 7);
+    for (int64_t row = 0; row < 7; ++row)
+        assert_memory_equal(straight.history.values + row * QL_HISTORY_COLUMNS,
+                            resumed.history.values + row * QL_HISTORY_COLUMNS, 10 * sizeof(double));
+    ql_train_result_destroy(&straight);
+    ql_train_result_destroy(&resumed);
+    ql_snapshot_destroy(&r.kept);
+    options.train.steps = 100;
+    assert_int_equal(ql_train_mesh(&resumed, &job, NULL, &callbacks), QL_STATUS_NUMERIC);
+    assert_non_null(strstr(ql_error_text(), "step 57: loss term sdf"));
+    assert_int_equal(r.steps_seen, 57);
+    ql_mesh_destroy(&mesh);
+}
+
 static void options_hash_sees_what_matters(void **state)
 {
     (void)state;
@@ -211,6 +291,7 @@ int main(void)
         cmocka_unit_test(unusable_mesh_is_refused),
         cmocka_unit_test(survives_lack_of_memory),
         cmocka_unit_test(options_hash_sees_what_matters),
+        cmocka_unit_test(runs_ahead),
     };
     return ql_test_main(tests);
 }
