@@ -1,8 +1,11 @@
-/* quadloom verify RUN_DIR | RESULT.h5...: every byte against its checksum, every field against itself and its mesh. */
+/* quadloom verify RUN_DIR | RESULT.h5 | QUADS.obj...: every byte against its checksum, every field and quad mesh against itself and its
+ * mesh. */
 #include "app/arguments.h"
 #include "app/commands.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "mesh/mesh.h"
+#include "quad/quad.h"
 #include "store/pack.h"
 #include "store/packed.h"
 #include "store/store.h"
@@ -14,10 +17,14 @@ static const char *const DETAILS = "Reads every result completely: checksums of 
                                    "tangent directions that agree with\n"
                                    "theta, indices that sum to 4 chi on closed surfaces, pure quads, provenance; and "
                                    "every checkpoint; of a pack the hash of every mesh. One line each.\n"
+                                   "A quad mesh (OBJ, PLY, OFF) is judged against the triangle mesh that --input "
+                                   "names: pure quads, Euler\n"
+                                   "characteristic, boundary loops, manifold edges, scaled Jacobian above 0.\n"
                                    "Exit code 0: all good, 1: something is damaged, 2: wrong command line.";
 
 typedef struct tally {
-    int64_t results, checkpoints, bad;
+    int64_t results, checkpoints, quads, bad;
+    const char *input; /* mesh that quad meshes were made from, or NULL */
 } tally;
 
 /* First problem on the line of the file, the others below it. */
@@ -124,20 +131,68 @@ static ql_status verify_run(tally *sum, const char *directory)
     return status == QL_OK ? verify_packs(sum, directory) : status;
 }
 
+static ql_status judge(ql_quad_quality *quality, bool *valid, char why[256], const char *path, const ql_mesh *input)
+{
+    ql_options defaults;
+    double *vertices;
+    int32_t *quads, vertex_count, quad_count;
+    *valid = false;
+    ql_options_init(&defaults);
+    QL_TRY(ql_mesh_read_quads(&vertices, &vertex_count, &quads, &quad_count, path));
+    ql_status status = ql_quad_judge(quality, valid, why, vertices, vertex_count, quads, quad_count, input,
+                                     defaults.quads.feature_angle_deg);
+    ql_free(vertices);
+    ql_free(quads);
+    return status;
+}
+
+static ql_status verify_quads(tally *sum, const char *path)
+{
+    ql_quad_quality q;
+    ql_mesh input;
+    bool valid;
+    char why[256] = "";
+    if (sum->input == NULL)
+        return QL_FAIL(USAGE, "%s: a quad mesh is judged against the mesh that it was made from; add --input MESH",
+                       path);
+    QL_TRY(ql_mesh_read(&input, sum->input));
+    ql_status status = judge(&q, &valid, why, path, &input);
+    ql_mesh_destroy(&input);
+    if (status == QL_STATUS_NO_MEMORY || status == QL_STATUS_IO) return status;
+    ++sum->quads;
+    sum->bad += !valid;
+    if (status != QL_OK)
+        (void)printf("BAD  %s\n", ql_error_text());
+    else if (!valid)
+        (void)printf("BAD  %s: %s\n", path, why);
+    else
+        (void)printf(
+            "good %s (%.0f quads, %.0f irregular vertices inside, scaled Jacobian %.3f or more, %.3f %% of the "
+            "diagonal from %s)\n",
+            path, q.faces, q.irregular_interior, q.sj_min, q.hausdorff_pct, sum->input);
+    ql_error_clear();
+    return QL_OK;
+}
+
 static ql_status verify_one(tally *sum, const char *path)
 {
     if (!ql_path_exists(path)) return QL_FAIL(USAGE, "%s: no such file or directory", path);
     if (ql_path_is_directory(path)) return verify_run(sum, path);
+    if (ql_mesh_is_readable_name(path)) return verify_quads(sum, path);
     return ql_pack_is(path) ? verify_pack(sum, path) : verify_result(sum, path);
 }
 
 int ql_cmd_verify(int argc, char **argv)
 {
     ql_arguments arguments;
-    tally sum = {0, 0, 0};
-    ql_status status = ql_arguments_parse(&arguments, argc, argv, NULL, 0);
+    tally sum = {0};
+    const ql_argument table[] = {
+        {"input", 0, QL_ARGUMENT_TEXT, &sum.input, "MESH", "the triangle mesh that the quad meshes were made from"},
+    };
+    enum { ROWS = sizeof table / sizeof table[0] };
+    ql_status status = ql_arguments_parse(&arguments, argc, argv, table, ROWS);
     if (status == QL_OK && arguments.help) {
-        ql_arguments_help(stdout, argv[0], DETAILS, NULL, 0);
+        ql_arguments_help(stdout, argv[0], DETAILS, table, ROWS);
         return QL_EXIT_OK;
     }
     if (status == QL_OK && arguments.operand_count == 0)
@@ -145,10 +200,11 @@ int ql_cmd_verify(int argc, char **argv)
     for (int i = 0; i < arguments.operand_count && status == QL_OK; ++i)
         status = verify_one(&sum, arguments.operands[i]);
     if (status != QL_OK) return ql_command_failed(argv[0], status);
-    (void)printf("%lld results, %lld checkpoints: ", (long long)sum.results, (long long)sum.checkpoints);
+    (void)printf("%lld results, %lld checkpoints", (long long)sum.results, (long long)sum.checkpoints);
+    if (sum.quads > 0) (void)printf(", %lld quad meshes", (long long)sum.quads);
     if (sum.bad == 0)
-        (void)printf("all good\n");
+        (void)printf(": all good\n");
     else
-        (void)printf("%lld bad; delete a bad result and run again to have it made anew\n", (long long)sum.bad);
+        (void)printf(": %lld bad; delete a bad result and run again to have it made anew\n", (long long)sum.bad);
     return sum.bad == 0 ? QL_EXIT_OK : QL_EXIT_SOME_FAILED;
 }

@@ -28,7 +28,7 @@ typedef enum ql_exit {
     X(plan, "INPUT... [-o RUN_DIR] [-c FILE.yaml] [--ranks N] [--simulate]", "predict how long a collection takes")    \
     X(status, "RUN_DIR [--json] [--watch]", "show how far a run is, what it does, what failed")                        \
     X(halt, "RUN_DIR", "ask a running sweep to checkpoint and stop")                                                   \
-    X(verify, "RUN_DIR | RESULT.h5...", "check every byte and number of finished results and checkpoints")             \
+    X(verify, "RUN_DIR | RESULT.h5... | QUADS.obj... --input MESH", "check every byte and number of what was made")    \
     X(quads, "RESULT.h5 | MESH [--field FILE] -o OUT.obj", "make a verified quad mesh from a field")                   \
     X(export, "RUN_DIR | RESULT.h5 [--what WHAT] [--format FORMAT] -o OUT", "write fields, quads, meshes for others")  \
     X(pack, "RUN_DIR -o FILE.h5 [--delete]", "put all results of a run into one file")                                 \

@@ -127,6 +127,16 @@ static ql_status builder_check(const ql_builder *b)
     return QL_OK;
 }
 
+ql_status ql_builder_check_quads(const ql_builder *builder)
+{
+    QL_TRY(builder_check(builder));
+    for (int64_t p = 0; p < builder->polygon_count; ++p)
+        if (builder->sizes[p] != 4)
+            return QL_FAIL(FORMAT, "face %lld has %d corners, not 4: no mesh of quads alone", (long long)p + 1,
+                           builder->sizes[p]);
+    return QL_OK;
+}
+
 static ql_status builder_triangulate(const ql_builder *b, int32_t *faces, int64_t *face_count, int32_t *polygons)
 {
     ql_triangulator work = {0};

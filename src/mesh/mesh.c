@@ -107,14 +107,19 @@ static const mesh_format *format_by_content(const char *data, size_t size)
 
 int ql_mesh_is_readable_name(const char *path) { return format_by_name(path) != NULL; }
 
-static ql_status read_into(ql_mesh *mesh, ql_builder *builder, const char *path, const char *data, size_t size)
+static ql_status read_polygons(ql_builder *builder, const char *path, const char *data, size_t size)
 {
     if (size == 0) return QL_FAIL(FORMAT, "the file is empty; export it again");
     const mesh_format *format = format_by_name(path);
     if (format == NULL) format = format_by_content(data, size);
     if (format == NULL)
         return QL_FAIL(FORMAT, "neither name nor content is that of an OBJ, PLY, OFF or STL file; convert it to one");
-    QL_TRY(format->read(builder, data, size));
+    return format->read(builder, data, size);
+}
+
+static ql_status read_into(ql_mesh *mesh, ql_builder *builder, const char *path, const char *data, size_t size)
+{
+    QL_TRY(read_polygons(builder, path, data, size));
     QL_TRY(ql_builder_finish(builder, mesh));
 
     char name[QL_PATH_SIZE];
@@ -150,4 +155,30 @@ ql_status ql_mesh_read(ql_mesh *mesh, const char *path)
     status = ql_mesh_read_memory(mesh, path, data, size);
     ql_free(data);
     return status;
+}
+
+ql_status ql_mesh_read_quads(double **vertices, int32_t *vertex_count, int32_t **quads, int32_t *quad_count,
+                             const char *path)
+{
+    char *data = NULL;
+    size_t size = 0;
+    ql_builder builder = {0};
+    *vertices = NULL;
+    *quads = NULL;
+    *vertex_count = *quad_count = 0;
+    ql_status status = ql_file_read_whole(path, 0, &data, &size);
+    if (status != QL_OK) return QL_CHAIN(status, "reading quads");
+    status = read_polygons(&builder, path, data, size);
+    if (status == QL_OK) status = ql_builder_check_quads(&builder);
+    if (status == QL_OK) {
+        *vertices = builder.vertices;
+        *quads = builder.corners;
+        *vertex_count = (int32_t)builder.vertex_count;
+        *quad_count = (int32_t)builder.polygon_count;
+        builder.vertices = NULL;
+        builder.corners = NULL;
+    }
+    ql_builder_destroy(&builder);
+    ql_free(data);
+    return QL_CHAIN(status, "reading %s", path);
 }

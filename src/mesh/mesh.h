@@ -31,6 +31,11 @@ ql_status ql_mesh_read(ql_mesh *mesh, const char *path);
 /* The same from memory (for tests and fuzzing); `path` is for messages and format detection. */
 ql_status ql_mesh_read_memory(ql_mesh *mesh, const char *path, const char *data, size_t size);
 
+/* Reads a file of the same kinds whose faces are all quads, as it is: *vertices is vertex_count x 3, *quads quad_count x 4; the
+ * caller frees both. FORMAT names the first face with another number of corners. */
+ql_status ql_mesh_read_quads(double **vertices, int32_t *vertex_count, int32_t **quads, int32_t *quad_count,
+                             const char *path);
+
 /* Writes by extension (.obj, .ply binary, .off), atomically. */
 ql_status ql_mesh_write(const ql_mesh *mesh, const char *path);
 

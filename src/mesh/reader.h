@@ -93,6 +93,10 @@ ql_status ql_builder_polygon(ql_builder *builder);
 /* Checks, triangulates and moves all into `mesh` (no names yet). */
 ql_status ql_builder_finish(ql_builder *builder, ql_mesh *mesh);
 
+/* The same without triangulating, for polygons that all have four corners: then builder->vertices and builder->corners
+ * are the mesh. */
+ql_status ql_builder_check_quads(const ql_builder *builder);
+
 /* ---- polygons ---- */
 
 /* Cuts a polygon of n >= 4 corners into at most n - 2 triangles and returns how many. Repeated neighbouring

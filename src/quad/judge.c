@@ -166,7 +166,7 @@ static double one_quad(const judged *j, int32_t f, sums *s)
     return ql_quad_scaled_jacobian(p[0], p[1], p[2], p[3]);
 }
 
-static ql_status shape(judged *j)
+static ql_status shape(judged *j, double *mean_area)
 {
     double *value = NULL, n = j->faces;
     sums s = {0};
@@ -186,7 +186,7 @@ static ql_status shape(judged *j)
     q->jr_mean = s.ratio / n;
     q->area_cv = sqrt(fmax(0, s.area2 / n - s.area * s.area / (n * n))) / fmax(s.area / n, 1e-300);
     q->edge_cv = sqrt(fmax(0, s.edge2 / (4 * n) - s.edge * s.edge / (16 * n * n))) / fmax(s.edge / (4 * n), 1e-300);
-    q->chamfer_pct = s.area / n; /* mean area, handed on to `distances`, which overwrites it */
+    *mean_area = s.area / n;
     ql_free(value);
     return QL_OK;
 }
@@ -278,37 +278,71 @@ static ql_status recall(judged *j, const ql_prepared *input, double angle_deg, d
     return status;
 }
 
+static ql_status open_judged(judged *j, ql_quad_quality *out, const double *vertices, int32_t vertex_count,
+                             const int32_t *quads, int32_t face_count)
+{
+    memset(out, 0, sizeof *out);
+    *j = (judged){.x = vertices, .vertices = vertex_count, .quads = quads, .faces = face_count, .out = out};
+    if (face_count < 1) return QL_FAIL(MESH, "quad mesh has no faces");
+    for (int32_t i = 0; i < 4 * face_count; ++i)
+        if (quads[i] < 0 || quads[i] >= vertex_count)
+            return QL_FAIL(MESH, "quad %d: vertex %d is not among the %d", i / 4, quads[i], vertex_count);
+    return QL_OK;
+}
+
+/* Topology and shape, and what they say; *mean_area is that of the quads. */
+static ql_status verdict(judged *j, const ql_prepared *input, bool *valid, char why[256], double *mean_area)
+{
+    const ql_quad_quality *q = j->out;
+    ql_status status = topology(j);
+    if (status == QL_OK) status = shape(j, mean_area);
+    why[0] = 0;
+    if (status == QL_OK) {
+        if (q->euler != input->euler)
+            (void)snprintf(why, 256, "Euler characteristic %d, input has %d", (int)q->euler, input->euler);
+        else if (q->boundary_loops != input->loops)
+            (void)snprintf(why, 256, "%d boundary loops, input has %d", (int)q->boundary_loops, input->loops);
+        else if (j->nonmanifold > 0)
+            (void)snprintf(why, 256, "%d non-manifold edges", j->nonmanifold);
+        else if (j->folded > 0)
+            (void)snprintf(why, 256, "%d quads with scaled Jacobian <= 0", j->folded);
+    }
+    *valid = status == QL_OK && why[0] == 0;
+    ql_free(j->rim);
+    return status;
+}
+
+ql_status ql_quad_check(bool *valid, char why[256], const double *vertices, int32_t vertex_count, const int32_t *quads,
+                        int32_t face_count, const ql_mesh *input)
+{
+    ql_quad_quality quality;
+    ql_prepared prepared;
+    judged j;
+    double mean_area;
+    *valid = false;
+    why[0] = 0;
+    QL_TRY(open_judged(&j, &quality, vertices, vertex_count, quads, face_count));
+    QL_TRY(ql_prepare(&prepared, input));
+    ql_status status = verdict(&j, &prepared, valid, why, &mean_area);
+    ql_prepared_destroy(&prepared);
+    return status;
+}
+
 ql_status ql_quad_judge(ql_quad_quality *quality, bool *valid, char why[256], const double *vertices,
                         int32_t vertex_count, const int32_t *quads, int32_t face_count, const ql_mesh *input,
                         double feature_angle_deg)
 {
     ql_prepared prepared;
-    memset(quality, 0, sizeof *quality);
+    judged j;
+    double mean_area = 0;
     *valid = false;
     why[0] = 0;
-    if (face_count < 1) return QL_FAIL(MESH, "quad mesh has no faces");
-    for (int32_t i = 0; i < 4 * face_count; ++i)
-        if (quads[i] < 0 || quads[i] >= vertex_count)
-            return QL_FAIL(MESH, "quad %d: vertex %d is not among the %d", i / 4, quads[i], vertex_count);
+    QL_TRY(open_judged(&j, quality, vertices, vertex_count, quads, face_count));
     QL_TRY(ql_prepare(&prepared, input));
-    judged j = {.x = vertices, .vertices = vertex_count, .quads = quads, .faces = face_count, .out = quality};
-    ql_status status = topology(&j);
-    if (status == QL_OK) status = shape(&j);
-    double quad_edge = sqrt(quality->chamfer_pct);
+    ql_status status = verdict(&j, &prepared, valid, why, &mean_area);
     if (status == QL_OK) status = distances(&j, &prepared, input);
-    if (status == QL_OK) status = recall(&j, &prepared, feature_angle_deg, quad_edge);
-    if (status == QL_OK) {
-        if (quality->euler != prepared.euler)
-            (void)snprintf(why, 256, "Euler characteristic %d, input has %d", (int)quality->euler, prepared.euler);
-        else if (quality->boundary_loops != prepared.loops)
-            (void)snprintf(why, 256, "%d boundary loops, input has %d", (int)quality->boundary_loops, prepared.loops);
-        else if (j.nonmanifold > 0)
-            (void)snprintf(why, 256, "%d non-manifold edges", j.nonmanifold);
-        else if (j.folded > 0)
-            (void)snprintf(why, 256, "%d quads with scaled Jacobian <= 0", j.folded);
-        *valid = why[0] == 0;
-    }
-    ql_free(j.rim);
+    if (status == QL_OK) status = recall(&j, &prepared, feature_angle_deg, sqrt(mean_area));
+    if (status != QL_OK) *valid = false;
     ql_prepared_destroy(&prepared);
     return status;
 }

@@ -25,6 +25,7 @@
 #include "quad/star.h"
 #include "quad/untangle.h"
 
+#include <cblas.h>
 #include <string.h>
 
 /* Ways to begin; the later ones are tried when the first gives extra irregular vertices or bad corners. Triangles of the
@@ -679,6 +680,7 @@ ql_status ql_quads_make(ql_quad_result *result, const ql_mesh *mesh, const doubl
 {
     memset(result, 0, sizeof *result);
     QL_TRY(check_request(mesh, alpha, options));
+    openblas_set_num_threads(1); /* else CHOLMOD's sums, and with them the quads, would depend on how many there are */
     double begin = ql_clock_s(), since = begin;
     ql_prepared prepared;
     QL_TRY(ql_prepare(&prepared, mesh));

@@ -94,4 +94,8 @@ ql_status ql_quad_judge(ql_quad_quality *quality, bool *valid, char why[256], co
                         int32_t vertex_count, const int32_t *quads, int32_t face_count, const ql_mesh *input,
                         double feature_angle_deg);
 
+/* The verdict of ql_quad_judge alone, without distances and features: a small share of its time. */
+ql_status ql_quad_check(bool *valid, char why[256], const double *vertices, int32_t vertex_count, const int32_t *quads,
+                        int32_t face_count, const ql_mesh *input);
+
 #endif

@@ -154,9 +154,11 @@ static void check_parameters(ql_findings *findings, const float *parameters)
         }
 }
 
-/* Pure quads: four different corners each, finite vertices, as many as recorded. (Indices were checked in reading.) */
-static void check_quads(ql_findings *findings, const ql_result *result)
+/* Pure quads: four different corners each, finite vertices, as many as recorded (indices were checked in reading); then the
+ * verdict that they had when they were made. */
+static ql_status check_quads(ql_findings *findings, const ql_result *result)
 {
+    int before = findings->count;
     const ql_quad_result *quads = &result->quads;
     int64_t recorded = result->summary.quads_faces;
     if ((recorded == QL_SUMMARY_NONE ? 0 : recorded) != quads->face_count)
@@ -173,6 +175,15 @@ static void check_quads(ql_findings *findings, const ql_result *result)
             ql_findings_add(findings, "/quads/vertices: vertex %lld is not finite", (long long)(k / 3));
             break;
         }
+    if (quads->face_count == 0 || findings->count > before) return QL_OK;
+    bool valid;
+    char why[256];
+    ql_status status = ql_quad_check(&valid, why, quads->vertices, quads->vertex_count, quads->faces, quads->face_count,
+                                     &result->mesh);
+    if (status == QL_STATUS_NO_MEMORY) return status;
+    if (status != QL_OK || !valid) ql_findings_add(findings, "/quads: %s", status != QL_OK ? ql_error_text() : why);
+    ql_error_clear();
+    return QL_OK;
 }
 
 static void check_provenance(ql_findings *findings, const ql_result *result)
@@ -223,7 +234,7 @@ ql_status ql_result_verify(ql_findings *findings, const char *path)
         status = check_field(findings, result);
         if (status == QL_OK) status = check_vtk(findings, path, &result->mesh);
         check_parameters(findings, result->train.parameters);
-        check_quads(findings, result);
+        if (status == QL_OK) status = check_quads(findings, result);
         check_provenance(findings, result);
         ql_result_destroy(result);
     } else if (status != QL_STATUS_NO_MEMORY) {

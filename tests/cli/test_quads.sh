@@ -17,6 +17,34 @@ expect_code 0
 expect_out '"valid": true'
 expect "a PLY file" grep -q "^element face" out.ply
 
+# the same bytes for every number of threads that a BLAS may use
+"$QUADLOOM" generate torus --faces 3000 -o torus.obj >/dev/null || fail "generate"
+for threads in 1 2 3; do
+    run env OPENBLAS_NUM_THREADS=$threads OMP_NUM_THREADS=$threads "$QUADLOOM" quads torus.obj --method smooth --target-quads 2000 \
+        -o threads$threads.obj
+    expect_code 0
+    expect "equal bytes with 1 and $threads threads" cmp threads1.obj threads$threads.obj
+done
+
+# a quad mesh is judged alone against the mesh it was made from
+quadloom verify threads1.obj --input torus.obj
+expect_code 0
+expect_out "good threads1.obj"
+expect_out "1 quad meshes: all good"
+quadloom verify threads1.obj --input ball.obj
+expect_code 1
+expect_out "BAD  threads1.obj: Euler characteristic 0, input has 2"
+awk '/^f/ && !done { $2 = $3; done = 1 } { print }' threads1.obj >damaged.obj
+quadloom verify threads1.obj damaged.obj --input torus.obj
+expect_code 1
+expect_out "BAD  damaged.obj: Euler characteristic"
+quadloom verify torus.obj --input torus.obj
+expect_code 1
+expect_out "torus.obj: face 1 has 3 corners, not 4"
+quadloom verify threads1.obj
+expect_code 2
+expect_err "add --input MESH"
+
 # fields that do not belong
 bad() { # TEXT ARG...
     text=$1

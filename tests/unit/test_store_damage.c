@@ -88,7 +88,7 @@ static void impossible_quads_are_found(void **state)
     content.quads = &quads;
     expect_finding("/quads/faces: quad 1 has a repeated corner");
     faces[6] = 2;
-    expect_finding(NULL);
+    expect_finding("/quads: Euler characteristic 1, input has 2"); /* quads, but not those of this mesh */
     faces[6] = 5;
     expect_finding("/quads/faces: face 1: vertex 5 of 5");
     faces[6] = 2;
