@@ -4,7 +4,7 @@
 #     analysis/quads.sh DIR [OUT_DIR]
 #
 # Environment: QUADLOOM (program; default build/bin/quadloom), QUADS (target, default 4000), METHOD (smooth or trained; with
-# trained, FIELDS names a folder with NAME.rosy or NAME.txt), QL_SHARED (folder with tools/quadjudge.py and peers/peers.csv;
+# trained, FIELDS names a folder with NAME.rosy or NAME.txt; meshes without one are left out), QL_SHARED (folder with tools/quadjudge.py and peers/peers.csv;
 # default ../shared beside the checkout). Writes OUT_DIR/NAME.obj, NAME.json, NAME.judge and table.csv; prints the table
 # (quads_table.py). One thread.
 set -eu
@@ -25,6 +25,7 @@ for mesh in "$meshes"/*.obj "$meshes"/*.ply "$meshes"/*.off "$meshes"/*.stl; do
         for ending in rosy txt; do
             [ -f "${FIELDS:?FIELDS names no folder}/$name.$ending" ] && set -- --field "$FIELDS/$name.$ending"
         done
+        [ $# -gt 0 ] || continue # nothing trained for it
     fi
     rm -f "$out/$name.obj" "$out/$name.judge"
     if OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 "$program" quads "$mesh" --method "$method" --target-quads "$target" "$@" \

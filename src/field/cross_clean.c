@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "field/cross.h"
 #include "field/cross_sector.h"
+#include "field/cross_twist.h"
 #include "field/cross_vector.h"
 
 #include <cholmod.h>
@@ -569,6 +570,37 @@ static ql_status transport_pass(clean *c, int32_t *done)
     return status;
 }
 
+static ql_status turn(clean *c, const ql_twists *t, int32_t i, int32_t amount)
+{
+    for (int32_t k = t->start[i]; k < t->start[i + 1]; ++k) push_index(c, t->half[k], amount);
+    return relax(c);
+}
+
+/* Untwists tubes: by the quarter turns that are wrong, and by whole turns as long as that lowers E. */
+static ql_status untwist(clean *c, int32_t *untwisted)
+{
+    ql_twists twists;
+    QL_TRY(ql_twists_find(&twists, c->s, c->psi, c->phi, c->matching, c->index));
+    ql_status status = QL_OK;
+    for (int32_t i = 0; status == QL_OK && i < twists.count; ++i) {
+        int32_t turned = twists.turns[i] != 0;
+        if (turned) status = turn(c, &twists, i, twists.turns[i]);
+        for (int32_t whole = -4; status == QL_OK && whole <= 4; whole += 8)
+            for (double now = energy(c); status == QL_OK; now = energy(c)) {
+                status = turn(c, &twists, i, whole);
+                if (energy(c) < now) {
+                    turned = 1;
+                    continue;
+                }
+                if (status == QL_OK) status = turn(c, &twists, i, -whole);
+                break;
+            }
+        *untwisted += turned;
+    }
+    ql_twists_destroy(&twists);
+    return status;
+}
+
 static int32_t count_singular(const clean *c)
 {
     int32_t n = 0;
@@ -592,6 +624,7 @@ static ql_status work(clean *c, ql_clean_report *report)
         QL_TRY(drift(c));
     }
     QL_TRY(return_to_good(c));
+    QL_TRY(untwist(c, &report->untwisted));
     report->after = count_singular(c);
     report->energy = energy(c);
     report->work = c->work;

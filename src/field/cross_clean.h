@@ -8,6 +8,7 @@
  *      ql_cross_sector_fits: an acute corner at least one, a straight line never one;
  *   2. the transport (cancelling an opposite pair, or pushing a singular vertex to a boundary or crease that takes it) that
  *      lowers E + price * (irregular vertices) most is done, until none does.
+ *   3. tubes without singular vertices are untwisted (cross_twist.h).
  * Between steps singular vertices drift to where E is least.
  */
 #ifndef QL_FIELD_CROSS_CLEAN_H
@@ -21,6 +22,7 @@ typedef struct ql_clean_report {
     int32_t before, after; /* singular vertices off the boundary */
     int32_t sectors;       /* corrected sectors of feature vertices */
     int32_t transports;    /* accepted moves of step 2 */
+    int32_t untwisted;     /* tubes of step 3 */
     double energy;         /* E at the end, radians^2 */
     int64_t work;          /* about how many operations step 2 took; bounded, then no more transports are looked for */
 } ql_clean_report;

@@ -19,7 +19,7 @@ typedef enum ql_quad_rung {
     QL_RUNG_SCALED, /* the same at another size */
     QL_RUNG_SMOOTH, /* integer-grid map of a plain smooth field with features fixed */
     QL_RUNG_COARSE, /* coarse map of quads and other polygons, each split once (Catmull-Clark connectivity) */
-    QL_RUNG_SPLIT,  /* triangles of a re-meshed surface, each split into three quads */
+    QL_RUNG_SPLIT,  /* triangles of a re-meshed surface, in pairs where two make a quad, each split once */
     QL_RUNG_COUNT
 } ql_quad_rung;
 const char *ql_quad_rung_name(ql_quad_rung rung); /* "field", "scaled", ... */

@@ -1,7 +1,10 @@
 /* From mesh to verified quads: generated and real meshes, bad input. */
 #include "support/test.h"
 
+#include "base/memory.h"
+#include "field/cross_vector.h"
 #include "mesh/generate.h"
+#include "quad/job.h"
 #include "quad/quad.h"
 
 #include <math.h>
@@ -130,6 +133,76 @@ static void test_small(void **state)
     ql_mesh_destroy(&mesh);
 }
 
+/* An open tube along a helix, without a feature but its two rims. */
+static void make_spring(ql_mesh *mesh)
+{
+    enum { RINGS = 160, AROUND = 14 };
+    const double radius = 0.16;
+    ASSERT_OK(ql_mesh_create(mesh, "spring", "", RINGS * AROUND, 2 * (RINGS - 1) * AROUND));
+    for (int32_t i = 0; i < RINGS; ++i)
+        for (int32_t k = 0; k < AROUND; ++k) {
+            double t = 25.0 * i / RINGS, a = 2 * M_PI * k / AROUND, out[3] = {cos(t), sin(t), 0},
+                   axis[3] = {-sin(t), cos(t), 0.12}, up[3], *x = mesh->vertices + 3 * (AROUND * i + k);
+            (void)ql_normalise(axis);
+            ql_cross(axis, out, up);
+            for (int c = 0; c < 3; ++c) x[c] = out[c] + radius * (cos(a) * out[c] + sin(a) * up[c]);
+            x[2] += 0.12 * t;
+        }
+    int32_t *f = mesh->faces;
+    for (int32_t i = 0; i + 1 < RINGS; ++i)
+        for (int32_t k = 0; k < AROUND; ++k, f += 6) {
+            int32_t a = AROUND * i + k, b = AROUND * i + (k + 1) % AROUND;
+            memcpy(f, ((int32_t[6]){a, b, b + AROUND, a, b + AROUND, a + AROUND}), 6 * sizeof *f);
+        }
+}
+
+/* A smooth field along so long a tube is twisted by chance; it must not stay so. */
+static void test_spring(void **state)
+{
+    (void)state;
+    ql_mesh mesh = {0};
+    make_spring(&mesh);
+    ql_quads_options options = OPTIONS;
+    options.target = 2500;
+    check_result(&mesh, NULL, &options, QL_RUNG_SCALED, 4);
+    ql_mesh_destroy(&mesh);
+}
+
+/* The rung that always works meets the number of quads, too, also where sharp edges ask for more, and most vertices are regular. */
+static void test_split(void **state)
+{
+    (void)state;
+    static const double targets[] = {400, 1000, 3000};
+    ql_mesh mesh = {0};
+    ql_prepared prepared;
+    ASSERT_OK(ql_generate_bracket(&mesh, 8));
+    ASSERT_OK(ql_prepare(&prepared, &mesh));
+    for (size_t i = 0; i < sizeof targets / sizeof *targets; ++i) {
+        int64_t effort = 0;
+        int32_t irregular = 0;
+        bool found = false;
+        ql_quad_quality time = {0};
+        ql_job job = {.mesh = &mesh,
+                      .component = &prepared.component[0],
+                      .edge = sqrt(prepared.area / targets[i]),
+                      .begin = {0.8, 0.35, 0.7, 0},
+                      .feature_angle_deg = 40,
+                      .effort = &effort,
+                      .patience = 1,
+                      .time = &time};
+        ASSERT_OK(ql_job_prepare(&job));
+        ASSERT_OK(ql_job_split(&job, &found));
+        assert_true(found && job.rung == QL_RUNG_SPLIT);
+        print_message("%g quads wanted: %d\n", targets[i], job.quads.face_count);
+        assert_true(fabs(job.quads.face_count / targets[i] - 1) <= 0.1);
+        ASSERT_OK(ql_quad_count_irregular(&job.quads, &irregular));
+        assert_true(irregular <= 0.25 * job.quads.face_count);
+        ql_job_destroy(&job);
+    }
+    ql_prepared_destroy(&prepared);
+    ql_mesh_destroy(&mesh);
+}
+
 static void test_real(void **state)
 {
     (void)state;
@@ -165,8 +238,10 @@ static void test_quality_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_generated),       cmocka_unit_test(test_coarse_torus), cmocka_unit_test(test_given_field),
-        cmocka_unit_test(test_number_of_quads), cmocka_unit_test(test_small),        cmocka_unit_test(test_real),
+        cmocka_unit_test(test_generated),     cmocka_unit_test(test_coarse_torus),
+        cmocka_unit_test(test_given_field),   cmocka_unit_test(test_number_of_quads),
+        cmocka_unit_test(test_small),         cmocka_unit_test(test_spring),
+        cmocka_unit_test(test_split),         cmocka_unit_test(test_real),
         cmocka_unit_test(test_quality_names),
     };
     return ql_test_main(tests);

@@ -1,0 +1,435 @@
+/* Rungs of the ladder that need a map: field, map, rounding, extraction, verification; see quad.h. */
+#include "quad/job.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "field/cross.h"
+#include "field/cross_clean.h"
+#include "field/cross_snap.h"
+#include "field/cross_vector.h"
+#include "field/smooth.h"
+#include "quad/cut.h"
+#include "quad/extract.h"
+#include "quad/feature.h"
+#include "quad/fill.h"
+#include "quad/grid.h"
+#include "quad/map.h"
+#include "quad/release.h"
+#include "quad/remesh.h"
+#include "quad/round.h"
+#include "quad/separate.h"
+#include "quad/untangle.h"
+
+#include <string.h>
+
+/* A given field is left as it is but for pairs within an edge or two of each other. */
+static const double PRICE_GIVEN = 1;
+/* Singular vertices nearer to a feature than this share of the quad edge are moved onto it. */
+static const double SNAP = 0.7;
+/* With so many integers rounding would take too long; with so many conditions broken a map is hopeless. */
+enum { MOST_BROKEN = 20, MOST_INTEGERS = 1500 };
+/* So far off the wanted number the quads are made again at another edge, when they are not just a few; a map with loose ports,
+ * which the next one would have as well, is worth the time only when it misses what is promised. */
+static const double OFF_TARGET = 0.08, OFF_TARGET_LOOSE = 0.1;
+enum { FEW_QUADS = 50 };
+/* A component that has cost so much effort per wanted quad (and at least as much as for so many) is not begun anew: what there is
+ * has to do. Counted in operations, so that results do not depend on the machine. */
+static const int64_t EFFORT_PER_QUAD = 4000000;
+enum { EFFORT_QUADS = 5000, UNTANGLE_NS = 150 };
+bool ql_job_tired(const ql_job *j)
+{
+    double quads = fmax(EFFORT_QUADS, j->component->area / (j->edge * j->edge));
+    return (double)*j->effort > j->patience * (double)EFFORT_PER_QUAD * quads;
+}
+
+static double lap(double *since)
+{
+    double now = ql_clock_s(), spent = now - *since;
+    *since = now;
+    return spent;
+}
+
+/* Vertices where the boundary passes more than once: two loops that touch are one to who counts connected edges. */
+static int32_t count_pinched(const ql_surface *s)
+{
+    uint8_t *seen = NULL;
+    int32_t pinched = 0;
+    if (QL_TAKE(seen, s->vertex_count + 1) != QL_OK) return -1;
+    for (int32_t h = 0; h < 3 * s->face_count; ++h)
+        if (s->opposite[h] < 0) pinched += seen[ql_from(s, h)]++ > 0;
+    ql_free(seen);
+    return pinched;
+}
+
+/* Do the quads make an oriented manifold of the component's topology? */
+static bool right_topology(const ql_job *j, const ql_quads *q)
+{
+    int32_t loops = -1, euler = 0;
+    ql_surface s;
+    bool good = q->face_count > 0 && ql_quads_triangulate(&s, q) == QL_OK;
+    if (good) {
+        euler = ql_surface_euler(&s);
+        good =
+            ql_surface_loops(&s, &loops) == QL_OK && euler == j->euler && loops == j->loops && count_pinched(&s) == 0;
+        ql_surface_destroy(&s);
+    }
+    if (!good)
+        QL_DEBUG("topology: euler %d for %d, loops %d for %d; %s", euler, j->euler, loops, j->loops, ql_error_text());
+    ql_error_clear();
+    return good;
+}
+
+/* Takes over quads that verify: topology before the work of improving them, and after it. */
+bool ql_job_accept(ql_job *j, ql_quads *q, int sweeps)
+{
+    double since = ql_clock_s();
+    bool good = right_topology(j, q);
+    j->time->verify_s += lap(&since);
+    good = good && ql_polish(q, j->surface, j->lines, j->chain, sweeps) == QL_OK;
+    j->time->improve_s += lap(&since);
+    j->released = 0;
+    good = good && ql_release_folds(q, j->surface, j->lines, j->chain, sweeps, &j->released);
+    j->time->improve_s += lap(&since);
+    good = good && right_topology(j, q);
+    j->time->verify_s += lap(&since);
+    if (good) {
+        ql_quads_destroy(&j->quads);
+        j->quads = *q;
+        memset(q, 0, sizeof *q);
+    }
+    return good;
+}
+
+typedef struct mapping {
+    ql_cut cut;
+    ql_grid grid;
+    ql_map map;
+    ql_conditions conditions;
+    double *z, *linear, *value;
+    int64_t *uv;
+} mapping;
+
+static void mapping_destroy(mapping *m)
+{
+    ql_cut_destroy(&m->cut);
+    ql_grid_destroy(&m->grid);
+    ql_map_destroy(&m->map);
+    ql_conditions_destroy(&m->conditions);
+    ql_free(m->z);
+    ql_free(m->linear);
+    ql_free(m->value);
+    ql_free(m->uv);
+}
+
+static ql_status mapping_create(mapping *m, const ql_job *j, int with_features)
+{
+    memset(m, 0, sizeof *m);
+    ql_status status = ql_cut_create(&m->cut, &j->work, j->phi, j->matching);
+    if (status == QL_OK) status = ql_grid_create(&m->grid, &j->work, &m->cut, with_features);
+    if (status == QL_OK && m->grid.free_integers > MOST_INTEGERS)
+        status = QL_FAIL(NUMERIC, "%d integers to round, more than %d", m->grid.free_integers, MOST_INTEGERS);
+    if (status == QL_OK) status = ql_map_create(&m->map, &j->work, &m->cut, &m->grid, NULL);
+    if (status == QL_OK) status = QL_TAKE(m->z, m->grid.free_integers + 1);
+    if (status == QL_OK) status = QL_TAKE(m->linear, m->grid.free_integers + 1);
+    if (status == QL_OK) status = QL_TAKE(m->value, m->map.size + 1);
+    if (status == QL_OK) status = QL_TAKE(m->uv, 6 * (int64_t)j->work.face_count);
+    if (status != QL_OK) mapping_destroy(m);
+    return status;
+}
+
+/* Cells that the map has at a given edge, without rounding: to meet the wanted number of quads. */
+static ql_status count_cells(const mapping *m, const ql_job *j, double edge, double *cells)
+{
+    double *det = NULL, normal[3];
+    QL_TRY(QL_TAKE(det, j->work.face_count));
+    ql_status status = ql_map_relaxed(&m->map, edge, m->z);
+    if (status == QL_OK) status = ql_map_solve(&m->map, edge, m->z, m->value);
+    if (status == QL_OK) status = ql_untangle_determinants(&m->map, edge, m->value, det);
+    *cells = 0;
+    for (int32_t f = 0; status == QL_OK && f < j->work.face_count; ++f)
+        *cells += 0.5 * det[f] * ql_surface_normal(&j->work, f, normal) / (edge * edge);
+    ql_free(det);
+    return status;
+}
+
+/* One integer-grid map at one edge length: rounding, fold repair, extraction. */
+static ql_status extract_at(mapping *m, ql_job *j, double edge, ql_polygons *polygons)
+{
+    int32_t broken = 0, folded = 0;
+    int64_t work = 0;
+    double since = ql_clock_s();
+    memset(polygons, 0, sizeof *polygons);
+    for (int32_t i = 0; i < m->grid.free_integers; ++i) m->linear[i] = m->map.linear[i] / edge;
+    ql_conditions_destroy(&m->conditions);
+    ql_status status = ql_map_relaxed(&m->map, edge, m->z);
+    if (status == QL_OK) status = ql_map_solve(&m->map, edge, m->z, m->value);
+    if (status == QL_OK) status = ql_separate(&m->conditions, &m->map, m->value, 2.2);
+    if (status == QL_OK)
+        status = ql_round(m->map.schur, m->linear, m->grid.free_integers, &m->conditions, m->z, &broken, &work);
+    *j->effort += work;
+    if (status == QL_OK) status = ql_map_solve(&m->map, edge, m->z, m->value);
+    if (status == QL_OK) status = ql_untangle(&m->map, edge, m->value, &folded, &work);
+    *j->effort += UNTANGLE_NS * work;
+    if (status == QL_OK) status = ql_map_fixed(&m->map, m->value, m->uv);
+    j->time->map_s += lap(&since);
+    if (status == QL_OK) status = ql_extract(polygons, &j->work, m->uv, m->cut.matching);
+    j->time->extract_s += lap(&since);
+    j->loose = broken > MOST_BROKEN && polygons->loose < QL_JOB_HOPELESS ? QL_JOB_HOPELESS : polygons->loose;
+    if (status == QL_OK)
+        QL_DEBUG("map at edge %g: %d of %d conditions broken, %d folded triangles, %d faces, %d quads, %d loose ports",
+                 edge, broken, m->conditions.count, folded, polygons->face_count, polygons->quads, polygons->loose);
+    return status;
+}
+
+/* Every corner of features is a node with integers of its own. */
+static ql_status check_corners(ql_job *j)
+{
+    int32_t corners = 0;
+    for (int32_t v = 0; v < j->work.vertex_count; ++v) corners += j->corner[v];
+    if (corners <= MOST_INTEGERS) return QL_OK;
+    j->loose = QL_JOB_HOPELESS;
+    return QL_FAIL(NUMERIC, "%d corners of features, more than %d", corners, MOST_INTEGERS);
+}
+
+/* Field of the rung: the given one, or a smooth one. */
+static ql_status make_field(ql_job *j, bool given)
+{
+    double since = ql_clock_s(), *guide = NULL;
+    ql_status status = QL_OK;
+    if (given) {
+        const ql_surface *s = &j->work;
+        double *alpha = NULL;
+        status = QL_TAKE(alpha, 3 * (int64_t)s->face_count);
+        if (status == QL_OK) status = QL_TAKE(guide, s->face_count);
+        for (int32_t f = 0; status == QL_OK && f < s->face_count; ++f) {
+            double x[3] = {0, 0, 0}, near_one[3], d2;
+            for (int k = 0; k < 3; ++k) ql_axpy(1.0 / 3, ql_at(s, s->faces[3 * f + k]), x);
+            int32_t t = ql_closest_find(j->surface, x, INFINITY, near_one, &d2);
+            if (t >= 0) memcpy(alpha + 3 * (int64_t)f, j->alpha + 3 * (int64_t)j->component->parent[t], sizeof x);
+        }
+        if (status == QL_OK) ql_cross_angles(s, alpha, guide);
+        ql_free(alpha);
+    }
+    if (status == QL_OK) status = ql_smooth_field(&j->work, guide, j->edge, j->phi);
+    ql_free(guide);
+    double *psi = NULL;
+    if (status == QL_OK) status = QL_TAKE(psi, 3 * (int64_t)j->work.face_count);
+    if (status == QL_OK) {
+        int32_t moved = 0;
+        ql_cross_edge_angles(&j->work, psi);
+        ql_cross_matching(&j->work, psi, j->phi, j->matching);
+        ql_clean_report cleaned;
+        status = ql_cross_clean(&j->work, given ? PRICE_GIVEN : j->begin.price, given, j->phi, j->matching, &cleaned);
+        *j->effort += cleaned.work;
+        QL_DEBUG(
+            "field: %d singular vertices, %d after %d transports, %d sectors corrected, %d tubes untwisted, energy %g",
+            cleaned.before, cleaned.after, cleaned.transports, cleaned.sectors, cleaned.untwisted, cleaned.energy);
+        if (status == QL_OK) status = ql_cross_snap(&j->work, SNAP * j->edge, given, j->phi, j->matching, &moved);
+        QL_DEBUG("%d singular vertices moved onto features", moved);
+    }
+    ql_free(psi);
+    j->time->field_s += lap(&since);
+    return status;
+}
+
+/* Quads of the map at one edge length; none when polygons are left that cannot be filled with quads. */
+static ql_status map_once(mapping *m, ql_job *j, double edge, ql_quads *quads)
+{
+    ql_polygons polygons;
+    int32_t odd = 0;
+    memset(quads, 0, sizeof *quads);
+    ql_status status = extract_at(m, j, edge, &polygons);
+    if (status == QL_OK && polygons.face_count > 0) status = ql_fill(quads, &polygons, &j->work, j->corner, &odd);
+    if (status != QL_OK || odd > 0) ql_quads_destroy(quads);
+    ql_polygons_destroy(&polygons);
+    return status;
+}
+
+/* The same, and when rounding made them many more or fewer than wanted, once more at an edge that makes up for it. */
+static ql_status map_near(mapping *m, ql_job *j, double edge, ql_quads *quads)
+{
+    double wanted = j->component->area / (j->edge * j->edge);
+    QL_TRY(map_once(m, j, edge, quads));
+    for (int again = 0; again < 2 && quads->face_count > FEW_QUADS && !ql_job_tired(j); ++again) {
+        ql_quads other;
+        int32_t loose = j->loose;
+        double off = fabs(quads->face_count / wanted - 1);
+        if (off <= (loose > 0 ? OFF_TARGET_LOOSE : OFF_TARGET) || off > 1) break;
+        edge *= sqrt(quads->face_count / wanted);
+        QL_TRY(map_once(m, j, edge, &other));
+        if (other.face_count > 0 && fabs(other.face_count / wanted - 1) < off && right_topology(j, &other)) {
+            ql_quads_destroy(quads);
+            *quads = other;
+            continue;
+        }
+        ql_quads_destroy(&other);
+        j->loose = loose;
+        break;
+    }
+    return QL_OK;
+}
+
+/* The edge at which the map has about the wanted number of cells. */
+static ql_status normal_edge(const mapping *m, const ql_job *j, double *edge)
+{
+    double cells = 0, wanted = j->component->area / (j->edge * j->edge);
+    QL_TRY(count_cells(m, j, j->edge, &cells));
+    *edge = cells > 0.2 * wanted && cells < 5 * wanted ? j->edge * sqrt(cells / wanted) : j->edge;
+    return QL_OK;
+}
+
+/* Integer-grid map of the current field at several scales. */
+static ql_status try_maps(ql_job *j, ql_quad_rung rung, const double *scale, int scales, int with_features, bool *done)
+{
+    mapping m;
+    double since = ql_clock_s(), normal = j->edge;
+    *done = false;
+    j->loose = QL_JOB_HOPELESS;
+    QL_TRY(mapping_create(&m, j, with_features));
+    ql_status status = normal_edge(&m, j, &normal);
+    j->singular = m.cut.singular;
+    j->time->map_s += lap(&since);
+    for (int i = 0; status == QL_OK && i < scales && !*done && !ql_job_tired(j); ++i) {
+        ql_quads quads = {0};
+        status = map_near(&m, j, normal * scale[i], &quads);
+        if (status == QL_OK && quads.face_count > 0 && ql_job_accept(j, &quads, 12)) {
+            *done = true;
+            j->rung = rung;
+        }
+        ql_quads_destroy(&quads);
+    }
+    mapping_destroy(&m);
+    return status;
+}
+
+/* The polygons of a map, each split once. */
+static ql_status split_polygons(const ql_job *j, const ql_polygons *p, ql_quads *quads)
+{
+    uint8_t *pin = NULL, *line = NULL;
+    memset(quads, 0, sizeof *quads);
+    if (p->face_count == 0) return QL_OK;
+    ql_status status = QL_TAKE(pin, p->vertex_count + 1);
+    if (status == QL_OK) status = QL_TAKE(line, p->start[p->face_count] + 1);
+    for (int32_t v = 0; status == QL_OK && v < p->vertex_count; ++v) pin[v] = ql_fill_pin(p, v, &j->work, j->corner);
+    for (int32_t f = 0; status == QL_OK && f < p->face_count; ++f)
+        for (int32_t i = p->start[f]; i < p->start[f + 1]; ++i) {
+            int32_t next = p->corner[i + 1 < p->start[f + 1] ? i + 1 : p->start[f]];
+            double x[3], near_one[3], d2;
+            if (pin[p->corner[i]] == QL_PIN_FREE || pin[next] == QL_PIN_FREE || j->lines == NULL) continue;
+            ql_lerp(p->vertices + 3 * (int64_t)p->corner[i], p->vertices + 3 * (int64_t)next, 0.5, x);
+            line[i] = ql_closest_find(j->lines, x, 0.0625 * j->edge * j->edge, near_one, &d2) >= 0;
+        }
+    if (status == QL_OK)
+        status = ql_fill_split(quads, p->vertices, p->vertex_count, p->start, p->corner, p->face_count, pin, line);
+    ql_free(pin);
+    ql_free(line);
+    return status;
+}
+
+/* A map of half the resolution whose polygons are split once; another one when the number of quads is far from the wanted. */
+static ql_status try_coarse(ql_job *j, bool *done)
+{
+    mapping m;
+    double edge, wanted = j->component->area / (j->edge * j->edge);
+    *done = false;
+    QL_TRY(mapping_create(&m, j, 1));
+    ql_status status = normal_edge(&m, j, &edge);
+    edge *= 2;
+    for (int tries = 0; status == QL_OK && tries < 3 && !*done; ++tries) {
+        ql_polygons p;
+        ql_quads quads = {0};
+        status = extract_at(&m, j, edge, &p);
+        if (status == QL_OK) status = split_polygons(j, &p, &quads);
+        ql_polygons_destroy(&p);
+        double ratio = quads.face_count / wanted;
+        bool again = tries < 2 && ratio > 0.1 && fabs(ratio - 1) > OFF_TARGET_LOOSE && !ql_job_tired(j);
+        if (status == QL_OK && !again && quads.face_count > 0 && ql_job_accept(j, &quads, 12)) {
+            *done = true;
+            j->rung = QL_RUNG_COARSE;
+        }
+        ql_quads_destroy(&quads);
+        if (!again) break;
+        edge *= sqrt(ratio);
+    }
+    mapping_destroy(&m);
+    return status;
+}
+
+ql_status ql_job_copy(ql_surface *out, const ql_surface *in)
+{
+    QL_TRY(ql_surface_create(out, in->vertices, in->vertex_count, in->faces, in->face_count));
+    memcpy(out->feature, in->feature, 3 * (size_t)in->face_count);
+    return QL_OK;
+}
+ql_status ql_job_prepare(ql_job *j)
+{
+    double since = ql_clock_s();
+    QL_TRY(ql_job_copy(&j->original, &j->component->surface));
+    j->euler = ql_surface_euler(&j->original);
+    QL_TRY(ql_surface_loops(&j->original, &j->loops));
+    QL_TRY(ql_feature_mark(&j->original, j->feature_angle_deg, j->edge, j->begin.patch));
+    QL_TRY(ql_feature_open_wedges(&j->original, j->begin.gap * j->edge, j->edge));
+    for (int32_t h = 0; h < 3 * j->original.face_count; ++h) {
+        const ql_surface *s = &j->original;
+        if (!s->feature[h] || s->opposite[h] < h) continue;
+        ++j->features;
+        j->crowding += sqrt(ql_distance2(ql_at(s, ql_from(s, h)), ql_at(s, ql_to(s, h))));
+    }
+    j->crowding *= j->edge / j->component->area;
+    QL_DEBUG("%d edges of features, %.3g per quad edge", j->features, j->crowding);
+    QL_TRY(ql_closest_of_faces(&j->surface, j->original.vertices, j->original.faces, j->original.face_count));
+    QL_TRY(ql_remesh_lines(&j->original, &j->lines, &j->chain));
+    QL_TRY(ql_job_copy(&j->work, &j->original));
+    QL_TRY(ql_remesh(&j->work, j->begin.work_edge * j->edge, 5, j->surface, j->lines, 1));
+    QL_TRY(QL_TAKE(j->corner, j->work.vertex_count));
+    QL_TRY(QL_TAKE(j->phi, j->work.face_count));
+    QL_TRY(QL_TAKE(j->matching, 3 * (int64_t)j->work.face_count));
+    QL_TRY(ql_feature_corners(&j->work, j->corner));
+    j->time->prepare_s += lap(&since);
+    return QL_OK;
+}
+
+/* A step that breaks down numerically only costs its rung. */
+static ql_status forgive(ql_status status, const char *rung)
+{
+    if (status == QL_STATUS_NUMERIC || status == QL_STATUS_INTERNAL || status == QL_STATUS_MESH) {
+        QL_DEBUG("rung %s: %s", rung, ql_error_text());
+        ql_error_clear();
+        return QL_OK;
+    }
+    return status;
+}
+
+/* The rungs that need a map. */
+ql_status ql_job_climb(ql_job *j, bool *found)
+{
+    static const double first[] = {1}, more[] = {0.97, 1.04};
+    bool done = false;
+    for (int smooth = j->alpha == NULL; smooth < 2 && !done && !ql_job_tired(j); ++smooth) {
+        ql_quad_rung best = j->alpha != NULL && smooth ? QL_RUNG_SMOOTH : QL_RUNG_FIELD;
+        ql_status status = check_corners(j);
+        if (status == QL_OK) status = make_field(j, !smooth);
+        if (status == QL_OK) status = try_maps(j, best, first, 1, 1, &done);
+        if (status == QL_OK && !done && j->loose < QL_JOB_HOPELESS)
+            status = try_maps(j, best == QL_RUNG_FIELD ? QL_RUNG_SCALED : best, more, 2, 1, &done);
+        QL_TRY(forgive(status, ql_quad_rung_name(best)));
+    }
+    /* without faults, but an arm of the surface is so thin that two edges join the same two vertices: a split parts them */
+    if (!done && j->loose < QL_JOB_HOPELESS && !ql_job_tired(j)) QL_TRY(forgive(try_coarse(j, &done), "coarse"));
+    *found = done;
+    return QL_OK;
+}
+
+void ql_job_destroy(ql_job *j)
+{
+    ql_surface_destroy(&j->original);
+    ql_surface_destroy(&j->work);
+    ql_free(j->corner);
+    ql_free(j->phi);
+    ql_free(j->matching);
+    ql_closest_destroy(j->surface);
+    ql_closest_destroy(j->lines);
+    ql_free(j->chain);
+    ql_quads_destroy(&j->quads);
+}
