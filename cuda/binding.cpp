@@ -1,6 +1,7 @@
 /* Rank to GPU (see binding.h). */
 #include "binding.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 int ql_cuda_local_rank(void)
@@ -18,3 +19,9 @@ int ql_cuda_local_rank(void)
 }
 
 int ql_cuda_device_of_rank(int local_rank, int count) { return count > 0 ? local_rank % count : 0; }
+
+void ql_cuda_describe_binding(char *text, size_t size, int local_rank, int count, const char *name, const char *bus_id)
+{
+    (void)snprintf(text, size, "engine cuda: local rank %d has GPU %d of the %d that it sees (%s, %s)", local_rank,
+                   ql_cuda_device_of_rank(local_rank, count), count, name, bus_id);
+}

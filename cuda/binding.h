@@ -2,6 +2,8 @@
 #ifndef QL_CUDA_BINDING_H
 #define QL_CUDA_BINDING_H
 
+#include <stddef.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -12,6 +14,9 @@ int ql_cuda_local_rank(void);
 
 /* Local rank r takes GPU r modulo count; CUDA_VISIBLE_DEVICES has already chosen and ordered them. */
 int ql_cuda_device_of_rank(int local_rank, int count);
+
+/* The line that every process logs when its first mesh begins: who has which GPU. */
+void ql_cuda_describe_binding(char *text, size_t size, int local_rank, int count, const char *name, const char *bus_id);
 
 #ifdef __cplusplus
 }

@@ -58,3 +58,17 @@ ql_status ql_cuda_use_device(void)
     CUDA_TRY(cudaSetDevice(ql_cuda_device_of_rank(ql_cuda_local_rank(), count)));
     return QL_OK;
 }
+
+void ql_cuda_report_binding(const char *bus_id)
+{
+    static int reported = 0;
+    int count = 0, device = 0;
+    char text[256];
+    cudaDeviceProp properties;
+    if (__atomic_exchange_n(&reported, 1, __ATOMIC_RELAXED) != 0) return;
+    if (cudaGetDeviceCount(&count) != cudaSuccess || cudaGetDevice(&device) != cudaSuccess ||
+        cudaGetDeviceProperties(&properties, device) != cudaSuccess)
+        return;
+    ql_cuda_describe_binding(text, sizeof text, ql_cuda_local_rank(), count, properties.name, bus_id);
+    QL_INFO("%s", text);
+}

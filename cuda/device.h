@@ -18,6 +18,9 @@ ql_status ql_cuda_judge(cudaError_t result, const char *call, const char *file, 
 ql_status ql_cuda_available(void);
 extern char ql_cuda_summary[256];
 
+/* Logs, once in a process, which GPU it has. */
+void ql_cuda_report_binding(const char *bus_id);
+
 /* Makes this process's GPU current in the calling thread. */
 ql_status ql_cuda_use_device(void);
 

@@ -99,6 +99,7 @@ class ql_gpu_machine
         QL_TRY(ql_cuda_use_device());
         CUDA_TRY(cudaGetDevice(&device_number));
         CUDA_TRY(cudaDeviceGetPCIBusId(bus_id, sizeof bus_id, device_number));
+        ql_cuda_report_binding(bus_id);
         ql_meter_open(&meter, nullptr, bus_id, ql_clock_s());
         CUDA_TRY(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
         CUDA_TRY(cudaStreamCreateWithFlags(&side, cudaStreamNonBlocking));

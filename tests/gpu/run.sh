@@ -154,10 +154,10 @@ columns() {
 step_of() { awk -F, 'NR == 1 { for (i = 1; i <= NF; ++i) if ($i == "s_per_step") at = i } NR == 2 { print $at }' "$1" 2>/dev/null; }
 
 # step_s NAME: seconds per step of a benchmark that has run
-step_s() { tr ',{}' '[\n*]' <"$place/$1.out" 2>/dev/null | sed -n 's/^ *"s_per_step": *\(.*\)$/\1/p'; }
+step_s() { [ ! -s "$place/$1.out" ] || tr ',{}' '[\n*]' <"$place/$1.out" | sed -n 's/^ *"s_per_step": *\(.*\)$/\1/p'; }
 
 # gflops NAME: of a benchmark that has run; empty when it has not
-gflops() { tr ',{}' '[\n*]' <"$place/$1.out" 2>/dev/null | sed -n 's/^ *"gflops": *\(.*\)$/\1/p'; }
+gflops() { [ ! -s "$place/$1.out" ] || tr ',{}' '[\n*]' <"$place/$1.out" | sed -n 's/^ *"gflops": *\(.*\)$/\1/p'; }
 
 # Do the kernels compute what they should? Then what says most comes first: a call that runs out of time has it.
 check engine-first 60 "$bin/test_gpu_engine" first
@@ -212,7 +212,7 @@ steps=$(step_s bench-44000-bf16 | awk '{ n = $1 > 0 ? int(60 / $1) : 500; print 
 precision=bf16 model=$place/model.obj
 [ $engine = cpu ] && steps=1 precision=fp32 && "$bin/quadloom" generate torus --faces 100 -o "$place/model.obj" >>"$log" 2>&1
 since=$(date +%s)
-check whole-run 110 "$bin/quadloom" run "$model" -o "$place/whole" --set engine.name=$engine --set engine.precision=$precision \
+check whole-run 170 "$bin/quadloom" run "$model" -o "$place/whole" --set engine.name=$engine --set engine.precision=$precision \
     --set train.steps="$steps"
 took=$(($(date +%s) - since))
 columns "$place/whole/summary.csv" faces steps s_per_step prepare_s train_s quads_s quads_faces
@@ -238,7 +238,7 @@ if [ "$(left)" -gt 40 ]; then
     for job in $(jobs -p); do kill "$job" 2>/dev/null; done
     wait
     for one in "$place"/*-[123]; do
-        say "  $(basename "$one"):" && columns "$one/summary.csv" loss_sdf loss_off loss_eikonal loss_normal loss_align loss_smooth singular_vertices
+        say "  $(basename "$one"):" && columns "$one/summary.csv" status loss_sdf loss_off loss_eikonal loss_normal loss_align loss_smooth singular_vertices
     done
 fi
 

@@ -219,6 +219,9 @@ static void rank_to_gpu(void **state)
     assert_int_equal(ql_cuda_device_of_rank(3, 4), 3);
     assert_int_equal(ql_cuda_device_of_rank(5, 4), 1);
     assert_int_equal(ql_cuda_device_of_rank(5, 1), 0);
+    char text[128];
+    ql_cuda_describe_binding(text, sizeof text, 5, 4, "H200", "0000:1b:00.0");
+    assert_string_equal(text, "engine cuda: local rank 5 has GPU 1 of the 4 that it sees (H200, 0000:1b:00.0)");
 }
 
 int main(void)
