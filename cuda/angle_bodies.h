@@ -318,6 +318,27 @@ struct ql_epilogue {
     }
 };
 
+/* each(batch * m * n): a product that nothing faster takes, an element a thread. */
+struct ql_plain_product {
+    ql_gemm g;
+
+    QL_BODY void operator()(int64_t index) const
+    {
+        int64_t line, column, batch, row;
+        ql_place_of(index, g.n, &line, &column);
+        ql_place_of(line, g.m, &batch, &row);
+        const bool tn = g.product == QL_PRODUCT_TN, nt = g.product == QL_PRODUCT_NT;
+        const int64_t a = batch * g.stride_a + (tn ? row : row * g.a.ld), a_step = tn ? g.a.ld : 1;
+        const int64_t b = batch * g.stride_b + (nt ? column * g.b.ld : column), b_step = nt ? 1 : g.b.ld;
+        const int64_t c = batch * g.stride_c, addend_ld = g.addend_ld > 0 ? g.addend_ld : g.ldc;
+        float sum = 0;
+        for (int64_t k = 0; k < g.k; ++k) sum += g.a.get(a + k * a_step) * g.b.get(b + k * b_step);
+        if (g.addend != nullptr) sum += g.addend[c + row * addend_ld + column];
+        if (g.bias != nullptr) sum += g.bias[column];
+        g.c[c + row * g.ldc + column] = g.relu && !(sum > 0) ? 0.0f : sum;
+    }
+};
+
 /* each(rows * 256): the adjoint of [e, d] parts: e' is set, d' is added to. */
 struct ql_part_skip {
     const float *wide;

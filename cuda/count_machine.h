@@ -3,7 +3,7 @@
 #ifndef QL_CUDA_COUNT_MACHINE_H
 #define QL_CUDA_COUNT_MACHINE_H
 
-#include "portable.h"
+#include "tile_product.h"
 
 class ql_count_machine
 {
@@ -15,7 +15,10 @@ class ql_count_machine
     };
     enum { MOST = 8 };
     tally range[MOST] = {};
-    int ranges = 1; /* the first: outside of all */
+    int64_t most_blocks = 0; /* of a launch of bodies */
+    int64_t unaligned = 0;   /* products that break what cuBLASLt is promised: 16 bytes, rows and slices too */
+    int64_t refused = 0;     /* products of 3xtf32 that the tiles' kernels cannot take: alignment, grid */
+    int ranges = 1;          /* the first: outside of all */
 
     void enter(const char *name)
     {
@@ -31,10 +34,12 @@ class ql_count_machine
     void zero(void *, size_t bytes) { add(1, static_cast<double>(bytes), 0); }
     template <class Body> void each(int64_t count, const Body &body)
     {
+        see_blocks((count + 255) / 256);
         add(1, static_cast<double>(count) * body.bytes(), 0);
     }
     template <class Body> void rows(int64_t count, const Body &body)
     {
+        see_blocks((count + 7) / 8);
         add(1, static_cast<double>(count) * body.bytes(), 0);
     }
 
@@ -43,6 +48,8 @@ class ql_count_machine
         const double m = g.m, n = g.n, k = g.k, batch = g.batch;
         const double a = m * k * g.a.size(), b = n * k * g.b.size(), c = m * n * 4;
         const double addend = g.addend != nullptr ? 4 * m * n : 0;
+        refused += g.a.kind == QL_OPERAND_SPLIT && !ql_tile_takes(g);
+        unaligned += !aligned(g);
         add(1, batch * (a + b + c + addend), 2 * batch * m * n * k);
     }
 
@@ -50,6 +57,20 @@ class ql_count_machine
 
   private:
     int now = 0;
+
+    void see_blocks(int64_t blocks) { most_blocks = blocks > most_blocks ? blocks : most_blocks; }
+
+    static bool aligned(const ql_gemm &g)
+    {
+        const auto address = [](const void *p) { return static_cast<uint64_t>(reinterpret_cast<uintptr_t>(p)); };
+        const auto bytes = [](int64_t elements, int size) { return static_cast<uint64_t>(elements * size); };
+        const int64_t addend_ld = g.addend_ld > 0 ? g.addend_ld : g.ldc;
+        const uint64_t all = address(g.a.data) | address(g.b.data) | address(g.c) | address(g.addend) |
+                             address(g.bias) | bytes(g.a.ld | g.stride_a, g.a.size()) |
+                             bytes(g.b.ld | g.stride_b, g.b.size()) | bytes(g.ldc | g.stride_c | addend_ld, 4);
+        return all % 16 == 0;
+    }
+
     void add(int64_t launches, double bytes, double flop)
     {
         range[now].launches += launches;

@@ -306,7 +306,7 @@ class ql_gpu_machine
   private:
     cudaStream_t stream = nullptr, side = nullptr, now = nullptr; /* now: the one of both that launches go to */
     cudaEvent_t forked = nullptr, joined = nullptr, uploaded = nullptr, done = nullptr;
-    bool counted = false;
+    bool counted = false, slow_said = false;
     cudaGraphExec_t graph[QL_SEQUENCES] = {};
     void *pinned = nullptr, *workspace = nullptr;
     ql_lt lt = {};
@@ -374,7 +374,7 @@ class ql_gpu_machine
         lt.workspace = static_cast<char *>(workspace) + (now == side ? QL_LT_WORKSPACE : 0);
         first_error = ql_lt_multiply(&lt, g, now, &done);
         if (failed() || done) return done;
-        if (g.addend == g.c || g.batch > 1) return by_tiles(g);
+        if (g.addend == g.c || g.batch > 1) return by_tiles(g) || by_hand(g);
         ql_gemm plain = g;
         plain.addend = nullptr;
         plain.bias = nullptr;
@@ -382,9 +382,22 @@ class ql_gpu_machine
         plain.addend_ld = 0;
         first_error = ql_lt_multiply(&lt, plain, now, &done);
         if (failed()) return false;
-        if (!done) return by_tiles(g);
+        if (!done) return by_tiles(g) || by_hand(g);
         each(static_cast<int64_t>(g.m) * g.n,
              ql_epilogue{g.c, g.addend, g.bias, g.ldc, g.addend_ld > 0 ? g.addend_ld : g.ldc, g.n, g.relu});
+        return !failed();
+    }
+
+    /* What neither the library nor the tiles take (bfloat16 that cuBLASLt has no algorithm for): right, and slow. */
+    bool by_hand(const ql_gemm &g)
+    {
+        if (failed()) return false;
+        if (!slow_said)
+            QL_WARNING("engine cuda: cuBLASLt has no algorithm for a product of %d x %d x %d: a plain kernel computes "
+                       "it, slower",
+                       g.m, g.n, g.k);
+        slow_said = true;
+        each(static_cast<int64_t>(g.batch) * g.m * g.n, ql_plain_product{g});
         return !failed();
     }
 

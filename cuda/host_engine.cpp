@@ -51,8 +51,8 @@ extern "C" int64_t ql_cuda_host_recorded(void) { return ql_faults.recorded; }
 extern "C" int64_t ql_cuda_host_calls(void) { return ql_faults.calls; }
 
 /* Addresses are made up: nothing reads through them. */
-extern "C" ql_status ql_cuda_traffic_of(ql_traffic traffic[QL_TRAFFIC_MOST], int *count, const ql_engine_setup *setup,
-                                        int64_t budget)
+extern "C" ql_status ql_cuda_traffic_of(ql_traffic traffic[QL_TRAFFIC_MOST], int *count, ql_launch_limits *limits,
+                                        const ql_engine_setup *setup, int64_t budget)
 {
     ql_cuda_engine<ql_count_machine> e = {};
     ql_plan plan;
@@ -63,6 +63,7 @@ extern "C" ql_status ql_cuda_traffic_of(ql_traffic traffic[QL_TRAFFIC_MOST], int
     if (!ql_network_lay_out(&e.n, &plan, &arena)) return QL_FAIL(INTERNAL, "engine cuda: arena too small");
     e.launch_alone();
     *count = e.m.ranges;
+    *limits = ql_launch_limits{e.m.most_blocks, e.m.unaligned, e.m.refused};
     for (int r = 0; r < e.m.ranges; ++r)
         traffic[r] = ql_traffic{r > 0 ? e.m.range[r].name : "weights, loss, norm", e.m.range[r].launches,
                                 e.m.range[r].bytes, e.m.range[r].flop};
@@ -145,8 +146,12 @@ extern "C" ql_status ql_cuda_tile_error(double *error, const ql_tile_case *which
                  size_b,
                  size_c,
                  0};
-    bool sound =
-        ql_tile_takes(g) && (which->large ? multiply_in_tiles<ql_tile_large>(g) : multiply_in_tiles<ql_tile_small>(g));
+    bool sound = ql_tile_takes(g);
+    if (which->way == QL_WAY_PLAIN)
+        for (int64_t i = 0; i < static_cast<int64_t>(batch) * m * n; ++i) ql_plain_product{g}(i);
+    else
+        sound = sound && (which->way == QL_WAY_LARGE ? multiply_in_tiles<ql_tile_large>(g)
+                                                     : multiply_in_tiles<ql_tile_small>(g));
     *error = 0;
     for (int64_t s = 0; s < batch && sound; ++s)
         for (int64_t row = 0; row < m; ++row)

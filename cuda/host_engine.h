@@ -38,14 +38,21 @@ typedef struct ql_traffic {
     double bytes, flop;
 } ql_traffic;
 enum { QL_TRAFFIC_MOST = 8 };
-ql_status ql_cuda_traffic_of(ql_traffic traffic[QL_TRAFFIC_MOST], int *count, const ql_engine_setup *setup,
-                             int64_t budget);
+/* What a GPU refuses, as far as sizes and addresses tell: blocks of the largest launch; products off 16 bytes, and those that the
+ * tiles' kernels cannot take. */
+typedef struct ql_launch_limits {
+    int64_t most_blocks, unaligned, refused;
+} ql_launch_limits;
+ql_status ql_cuda_traffic_of(ql_traffic traffic[QL_TRAFFIC_MOST], int *count, ql_launch_limits *limits,
+                             const ql_engine_setup *setup, int64_t budget);
 
 /* A product of 3xtf32 by the tiles' own code (tile_product.h), threads as coroutines, of random numbers between -1 and 1:
- * the largest error against double precision. product: enum ql_product; epilogue: addend, bias and ReLU. */
+ * the largest error against double precision. product: enum ql_product; way: small tiles, large ones, or the plain kernel;
+ * epilogue: addend, bias and ReLU. */
+enum { QL_WAY_SMALL, QL_WAY_LARGE, QL_WAY_PLAIN, QL_WAYS };
 typedef struct ql_tile_case {
-    int product, m, n, k, batch;
-    bool large, epilogue;
+    int product, m, n, k, batch, way;
+    bool epilogue;
 } ql_tile_case;
 ql_status ql_cuda_tile_error(double *error, const ql_tile_case *which);
 

@@ -140,8 +140,8 @@ static void products_by_tiles(void **state)
     } sizes[] = {{1, 4, 4, 1}, {31, 12, 12, 2}, {100, 64, 40, 1}, {68, 132, 20, 1}, {192, 128, 16, 1}};
     for (int product = 0; product < 3; ++product)
         for (size_t s = 0; s < sizeof sizes / sizeof *sizes; ++s)
-            for (int way = 0; way < 2; ++way) {
-                ql_tile_case one = {product, sizes[s].m, sizes[s].n, sizes[s].k, sizes[s].batch, way == 1, s % 2 == 1};
+            for (int way = 0; way < QL_WAYS; ++way) {
+                ql_tile_case one = {product, sizes[s].m, sizes[s].n, sizes[s].k, sizes[s].batch, way, s % 2 == 1};
                 double error = NAN;
                 if (product == 2) one.m = (one.m + 3) / 4 * 4; /* m runs along the rows there */
                 ASSERT_OK(ql_cuda_tile_error(&error, &one));

@@ -14,8 +14,7 @@ static ql_status live(fixture *f)
     ql_engine *engine = NULL;
     ql_engine_state state = {QL_FLOAT32, f->parameters, f->zeros, f->zeros};
     ql_loss_weights weights = ql_loss_weights_at(&f->options.train, 0);
-    double terms[QL_LOSS_COUNT], norm, theta[2], field[20], several[2][QL_LOSS_COUNT], norms[2];
-    const ql_loss_weights two[] = {weights, weights};
+    double terms[QL_LOSS_COUNT], norm, theta[2], field[20], several[1][QL_LOSS_COUNT], norms[1];
     ql_status status = HOST->create(&engine, &f->setup);
     if (status != QL_OK) {
         assert_null(engine);
@@ -23,7 +22,7 @@ static ql_status live(fixture *f)
     }
     ql_status all[] = {
         HOST->set_state(engine, &state), HOST->evaluate(engine, 0, &weights, terms),
-        HOST->apply(engine, 0, &norm),   HOST->advance(engine, 1, 2, two, several, norms),
+        HOST->apply(engine, 0, &norm),   HOST->advance(engine, 1, 1, &weights, several, norms),
         HOST->theta(engine, theta),      HOST->field(engine, f->tables.points, 1, field, field + 1, field + 4),
         HOST->state(engine, &state)};
     HOST->destroy(engine);
@@ -152,10 +151,11 @@ static void traffic(void **state)
     for (int p = 0; p < 4; ++p)
         for (int s = 0; s < 2; ++s) {
             ql_traffic t[QL_TRAFFIC_MOST], all = {0};
+            ql_launch_limits limits;
             int count;
             f.tables.face_count = sizes[s];
             f.options.engine.precision = bounds[p].precision;
-            ASSERT_OK(ql_cuda_traffic_of(t, &count, &f.setup, INT64_MAX));
+            ASSERT_OK(ql_cuda_traffic_of(t, &count, &limits, &f.setup, INT64_MAX));
             for (int r = 0; r < count; ++r) {
                 all.launches += t[r].launches;
                 all.bytes += t[r].bytes;
@@ -171,6 +171,41 @@ static void traffic(void **state)
             assert_true(all.launches <= (s == 0 ? bounds[p].launches : bounds[p].launches_50000));
             if (s == 1) assert_true(all.bytes <= bounds[p].kilobytes_per_face * 1e3 * sizes[s]);
         }
+    f.tables.neighbour_ptr = kept;
+    f.tables.face_count = faces;
+    ql_free(pointers);
+    close_fixture(&f);
+}
+
+/* At any size, kept or recomputed: grids within a GPU's limits, every product aligned as cuBLASLt is promised and as the tiles' copies
+ * of 16 bytes need it. */
+static void launches_within_limits(void **state)
+{
+    (void)state;
+    static const int sizes[] = {1, 31, 33, 2000, 16385, 50000, 1000000};
+    static const ql_precision precisions[] = {QL_PRECISION_FP32, QL_PRECISION_3XTF32, QL_PRECISION_TF32,
+                                              QL_PRECISION_BF16};
+    fixture f;
+    open_fixture(&f, "torus", 64, 1);
+    int32_t faces = f.tables.face_count, *pointers = NULL, *kept = f.tables.neighbour_ptr;
+    ASSERT_OK(QL_TAKE(pointers, 1000001)); /* a plan reads sizes only */
+    f.tables.neighbour_ptr = pointers;
+    f.options.train.off_points = 15000;
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; ++s)
+        for (int p = 0; p < 4; ++p)
+            for (int tight = 0; tight < 2; ++tight) {
+                ql_traffic t[QL_TRAFFIC_MOST];
+                ql_launch_limits limits;
+                int count;
+                f.tables.face_count = sizes[s];
+                f.options.engine.precision = precisions[p];
+                f.options.engine.memory = tight ? QL_MEMORY_RECOMPUTE : QL_MEMORY_KEEP;
+                ASSERT_OK(ql_cuda_traffic_of(t, &count, &limits, &f.setup, INT64_MAX));
+                assert_true(limits.most_blocks > 0 && limits.most_blocks < (int64_t)1 << 31);
+                if (limits.unaligned + limits.refused > 0)
+                    fail_msg("%d faces, precision %d: %d products not aligned, %d refused", sizes[s],
+                             (int)precisions[p], (int)limits.unaligned, (int)limits.refused);
+            }
     f.tables.neighbour_ptr = kept;
     f.tables.face_count = faces;
     ql_free(pointers);
@@ -238,8 +273,10 @@ static void nccl_or_not(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(meter),       cmocka_unit_test(nccl_or_not),    cmocka_unit_test(traffic),
-        cmocka_unit_test(lost_device), cmocka_unit_test(uploaded_ahead), cmocka_unit_test(memory_gone),
+        cmocka_unit_test(meter),       cmocka_unit_test(nccl_or_not),
+        cmocka_unit_test(traffic),     cmocka_unit_test(launches_within_limits),
+        cmocka_unit_test(lost_device), cmocka_unit_test(uploaded_ahead),
+        cmocka_unit_test(memory_gone),
     };
     return ql_test_main(tests);
 }
