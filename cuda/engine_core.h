@@ -181,7 +181,11 @@ template <class Machine> struct ql_cuda_engine {
         ql_free(upload);
     }
 
-    static void device(ql_engine *engine, ql_engine_device *device) { of(engine)->m.device(device); }
+    static void device(ql_engine *engine, ql_engine_device *device)
+    {
+        of(engine)->m.device(device);
+        device->bytes = of(engine)->n.plan.bytes;
+    }
 
     /* ---- a step ---- */
 

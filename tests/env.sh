@@ -11,6 +11,9 @@ export OMPI_MCA_btl_vader_single_copy_mechanism=none
 export OMPI_MCA_pml=ob1
 export OMPI_MCA_btl=self,vader,tcp
 
+# A GPU of this machine is not used: what tests expect of groups, times and names is engine cpu's. tests/gpu/run.sh is for GPUs
+export CUDA_VISIBLE_DEVICES=
+
 # Threads that wait do not take the core from those that work
 export OMP_WAIT_POLICY=passive
 

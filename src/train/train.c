@@ -301,6 +301,7 @@ static ql_status finish(training *t, ql_train_result *result, const double terms
     result->memory_predicted = t->engine_predicted;
     (void)snprintf(result->engine, sizeof result->engine, "%s", t->job->engine->name);
     if (t->job->engine->device != NULL) t->job->engine->device(t->engine, &result->device);
+    if (result->device.bytes > 0) result->memory_bytes = result->device.bytes;
     return QL_OK;
 }
 

@@ -102,6 +102,9 @@ static void plans(void **state)
     ASSERT_OK(ql_engine_cuda_on_host.create(&engine, &f.setup));
     int64_t taken = ql_memory_balance().bytes - before, staging = 3 * 4 * (int64_t)QL_PARAMETER_COUNT;
     assert_true(fabs((double)(taken - staging) / (double)bytes - 1) < 0.1);
+    ql_engine_device device = {.joules = 0};
+    ql_engine_cuda_on_host.device(engine, &device);
+    assert_true(device.bytes == bytes && device.joules < 0);
     ql_engine_cuda_on_host.destroy(engine);
 
     int32_t faces = f.tables.face_count, *pointers = NULL, *kept = f.tables.neighbour_ptr;
