@@ -152,6 +152,7 @@ class ql_gpu_machine
         if (cudaGetDeviceProperties(&properties, device_number) == cudaSuccess)
             (void)snprintf(device->name, sizeof device->name, "%.95s", properties.name);
         device->joules = ql_meter_joules(&meter, ql_clock_s());
+        device->watts = ql_meter_watts(&meter, ql_clock_s());
     }
 
     /* The host's memory may be reused at return; small things go through pinned memory and do not wait for the device. */

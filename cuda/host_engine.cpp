@@ -85,6 +85,26 @@ extern "C" ql_status ql_cuda_plan_of(ql_plan_facts *facts, const ql_engine_setup
     return QL_OK;
 }
 
+extern "C" ql_status ql_cuda_draws_of(float *points, int count, int first, float drop[], const ql_engine_setup *setup,
+                                      int64_t step)
+{
+    typedef ql_cuda_engine<ql_host_machine<false>> engine;
+    const ql_table_places places = ql_table_places_of(setup);
+    const ql_loss_weights weights = ql_loss_weights_at(setup->train, step);
+    engine e = {};
+    ql_step its = {};
+    float *block = static_cast<float *>(ql_memory_take(static_cast<size_t>(places.words), sizeof(float)));
+    if (block == nullptr) return QL_FAIL(NO_MEMORY, "no memory for tables");
+    e.setup = *setup;
+    e.fill_step(&its, step, &weights);
+    memcpy(drop, its.drop, sizeof its.drop);
+    ql_tables_write(block, &places, setup);
+    const ql_draw_off draw = {ql_tables_view(block, &places, setup), &its, points, first};
+    for (int i = 0; i < count; ++i) draw(i);
+    ql_free(block);
+    return QL_OK;
+}
+
 /* ---- products by tiles ---- */
 
 static float next_random(uint64_t *state)

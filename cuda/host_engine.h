@@ -56,6 +56,10 @@ typedef struct ql_tile_case {
 } ql_tile_case;
 ql_status ql_cuda_tile_error(double *error, const ql_tile_case *which);
 
+/* Off-surface points first .. first + count of a step as the engine's body draws them, and the drop factors as it sends them. */
+ql_status ql_cuda_draws_of(float *points, int count, int first, float drop[], const ql_engine_setup *setup,
+                           int64_t step);
+
 ql_status ql_cuda_plan_of(ql_plan_facts *facts, const ql_engine_setup *setup, int64_t budget);
 
 #ifdef __cplusplus

@@ -65,7 +65,7 @@ template <bool LANES> class ql_host_machine
     void device(ql_engine_device *device) const
     {
         (void)snprintf(device->name, sizeof device->name, "host, for tests");
-        device->joules = -1;
+        device->joules = device->watts = -1;
     }
     ql_status open()
     {

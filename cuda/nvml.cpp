@@ -54,7 +54,7 @@ void ql_meter_open(ql_meter *meter, const char *library, const char *bus_id, dou
         meter->begin_j = counter_j(meter);
         meter->counts = meter->begin_j >= 0;
         meter->last_w = power_w(meter);
-        meter->last_s = now_s;
+        meter->last_s = meter->open_s = now_s;
     }
     if (meter->device == nullptr || (!meter->counts && meter->last_w < 0)) ql_meter_close(meter);
 }
@@ -78,6 +78,12 @@ double ql_meter_joules(ql_meter *meter, double now_s)
     }
     const double now_j = counter_j(meter);
     return now_j >= meter->begin_j ? now_j - meter->begin_j : -1; /* the driver was loaded again in between */
+}
+
+double ql_meter_watts(ql_meter *meter, double now_s)
+{
+    const double joules = ql_meter_joules(meter, now_s), seconds = now_s - meter->open_s;
+    return joules >= 0 && seconds > 0 ? joules / seconds : -1;
 }
 
 void ql_meter_close(ql_meter *meter)

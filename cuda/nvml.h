@@ -14,6 +14,7 @@ typedef struct ql_meter {
     bool counts;           /* the GPU has a counter; else power is sampled and summed */
     double begin_j, sum_j; /* counter at open; sum of the samples */
     double last_w, last_s; /* last sample: power, and when */
+    double open_s;
 } ql_meter;
 
 /* Opens the library (NULL: the driver's) and begins to count; bus_id as the CUDA runtime has it ("0000:1b:00.0"). Without
@@ -23,6 +24,8 @@ void ql_meter_open(ql_meter *meter, const char *library, const char *bus_id, dou
 void ql_meter_sample(ql_meter *meter, double now_s);
 /* Joules of the whole GPU since open; < 0: unknown. */
 double ql_meter_joules(ql_meter *meter, double now_s);
+/* Mean power of the whole GPU since open; < 0: unknown. */
+double ql_meter_watts(ql_meter *meter, double now_s);
 void ql_meter_close(ql_meter *meter); /* also of zeros */
 
 #ifdef __cplusplus

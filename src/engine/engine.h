@@ -37,6 +37,7 @@ typedef struct ql_engine_setup {
 typedef struct ql_engine_device {
     char name[96];
     double joules; /* of the whole device since create, whoever used it; < 0: not known */
+    double watts;  /* its mean power over that time; < 0: not known */
     int64_t bytes; /* of the device's own memory that the engine took; 0: it takes the host's */
 } ql_engine_device;
 

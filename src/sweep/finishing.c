@@ -94,6 +94,8 @@ static ql_status describe(ql_worker *worker, const ql_task *task, ql_provenance 
         QL_TRY(ql_provenance_text(provenance, "device", task->result.device.name));
         if (task->result.device.joules >= 0)
             QL_TRY(ql_provenance_real(provenance, "device_joules", task->result.device.joules));
+        if (task->result.device.watts >= 0)
+            QL_TRY(ql_provenance_real(provenance, "device_watts", task->result.device.watts));
     }
     QL_TRY(ql_provenance_real(provenance, "wall_seconds", task->result.train_seconds));
     QL_TRY(ql_provenance_real(provenance, "cpu_seconds", task->result.cpu_seconds));

@@ -6,6 +6,7 @@
 #include "golden/golden_check.h"
 #include "gpu/engine_pairs.h"
 #include "host_engine.h"
+#include "model/sample.h"
 
 static void odd_sizes_against_ref(void **state)
 {
@@ -164,6 +165,41 @@ static void a_group_of_one(void **state)
     ql_cuda_host_groups(false, true);
 }
 
+/* The same points and dropped blocks as the other engines draw (model/sample.h), near and far, from anywhere on. */
+static void identical_streams(void **state)
+{
+    (void)state;
+    enum { COUNT = 100, FIRST = 20 };
+    fixture f;
+    float points[3 * COUNT], drop[QL_BLOCK_COUNT], expected[3];
+    open_fixture(&f, "torus", 33, SEED);
+    for (int near = 0; near < 2; ++near) {
+        f.options.train.sampling = near ? QL_SAMPLING_NEAR : QL_SAMPLING_FAR;
+        for (uint32_t step = 0; step < 7; step += 3) {
+            int64_t near_count = ql_sample_near_count(f.options.train.off_points, near, f.options.train.near_fraction);
+            ASSERT_OK(ql_cuda_draws_of(points, COUNT, FIRST, drop, &f.setup, step));
+            for (int64_t i = 0; i < COUNT; ++i) {
+                const uint64_t index = (uint64_t)(FIRST + i);
+                if ((int64_t)index < near_count) {
+                    int64_t face = ql_sample_near(f.setup.key, step, index, 33, expected);
+                    for (int c = 0; c < 3; ++c)
+                        expected[c] = (float)f.tables.points[3 * face + c] + (float)f.tables.sigma[face] * expected[c];
+                } else {
+                    ql_sample_uniform(f.setup.key, step, index, near ? QL_NEAR_RANGE : QL_FAR_RANGE, expected);
+                }
+                for (int c = 0; c < 3; ++c)
+                    if (fabsf(points[3 * i + c] - expected[c]) > 1e-7f * fabsf(expected[c]) + 1e-9f)
+                        fail_msg("point %d of step %d: %g, not %g", (int)index, (int)step, (double)points[3 * i + c],
+                                 (double)expected[c]);
+            }
+            for (int b = 0; b < QL_BLOCK_COUNT; ++b)
+                assert_true(drop[b] ==
+                            (float)ql_sample_drop(f.setup.key, step, (uint32_t)b, ql_layout_get()->block[b].drop_rate));
+        }
+    }
+    close_fixture(&f);
+}
+
 static double *gradient_in_order(fixture *f, int when, double terms[QL_LOSS_COUNT])
 {
     double *gradient = NULL;
@@ -230,11 +266,17 @@ static void rank_to_gpu(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rank_to_gpu),           cmocka_unit_test(plans),
-        cmocka_unit_test(odd_sizes_against_ref), cmocka_unit_test(lanes_of_a_warp),
-        cmocka_unit_test(chunks_give_the_same),  cmocka_unit_test(products_by_tiles),
-        cmocka_unit_test(a_group_of_one),        cmocka_unit_test(steps_sent_ahead),
-        cmocka_unit_test(order_beside_the_rest), cmocka_unit_test(golden),
+        cmocka_unit_test(rank_to_gpu),
+        cmocka_unit_test(plans),
+        cmocka_unit_test(odd_sizes_against_ref),
+        cmocka_unit_test(lanes_of_a_warp),
+        cmocka_unit_test(chunks_give_the_same),
+        cmocka_unit_test(products_by_tiles),
+        cmocka_unit_test(a_group_of_one),
+        cmocka_unit_test(steps_sent_ahead),
+        cmocka_unit_test(order_beside_the_rest),
+        cmocka_unit_test(identical_streams),
+        cmocka_unit_test(golden),
     };
     return ql_test_main(tests);
 }

@@ -223,7 +223,7 @@ static void meter(void **state)
     ql_meter_sample(&m, 2);
     ql_meter_close(&m);
     ql_meter_open(&m, QL_FAKE_NVML, "0000:01:00.0", 0); /* neither counter nor power */
-    assert_true(ql_meter_joules(&m, 1) < 0);
+    assert_true(ql_meter_joules(&m, 1) < 0 && ql_meter_watts(&m, 1) < 0);
     ql_meter_close(&m);
     (void)setenv("FAKE_NVML_POWER", "100000", 1);
     ql_meter_open(&m, QL_FAKE_NVML, "0000:02:00.0", 0); /* another GPU */
@@ -235,11 +235,13 @@ static void meter(void **state)
     (void)setenv("FAKE_NVML_POWER", "300000", 1);
     ql_meter_sample(&m, 14);
     assert_true(fabs(ql_meter_joules(&m, 14) - (200 + 400)) < 1e-9);
+    assert_true(fabs(ql_meter_watts(&m, 14) - 150) < 1e-9);
     ql_meter_close(&m);
     (void)setenv("FAKE_NVML_ENERGY", "5000", 1);
     ql_meter_open(&m, QL_FAKE_NVML, "0000:01:00.0", 0);
     (void)setenv("FAKE_NVML_ENERGY", "17500", 1);
     assert_true(fabs(ql_meter_joules(&m, 1) - 12.5) < 1e-9);
+    assert_true(fabs(ql_meter_watts(&m, 5) - 2.5) < 1e-9);
     (void)setenv("FAKE_NVML_ENERGY", "100", 1);
     assert_true(ql_meter_joules(&m, 1) < 0);
     ql_meter_close(&m);
