@@ -4,8 +4,9 @@
 #     analysis/quads.sh DIR [OUT_DIR]
 #
 # Environment: QUADLOOM (program; default build/bin/quadloom), QUADS (target, default 4000), METHOD (smooth or trained; with
-# trained, FIELDS names a folder with NAME.rosy or NAME.txt; meshes without one are left out), QL_SHARED (folder with tools/quadjudge.py and peers/peers.csv;
-# default ../shared beside the checkout). Writes OUT_DIR/NAME.obj, NAME.json, NAME.judge and table.csv; prints the table
+# trained, FIELDS names a folder with NAME.rosy, NAME.txt or, as `quadloom export` writes them, NAME-HASH8.rosy; meshes
+# without one are left out), QL_SHARED (folder with tools/quadjudge.py and peers/peers.csv; default ../shared beside the
+# checkout). Writes OUT_DIR/NAME.obj, NAME.json, NAME.judge and table.csv; prints the table
 # (quads_table.py). One thread.
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -22,8 +23,8 @@ for mesh in "$meshes"/*.obj "$meshes"/*.ply "$meshes"/*.off "$meshes"/*.stl; do
     name=${name%.*}
     set --
     if [ "$method" = trained ]; then
-        for ending in rosy txt; do
-            [ -f "${FIELDS:?FIELDS names no folder}/$name.$ending" ] && set -- --field "$FIELDS/$name.$ending"
+        for field in "${FIELDS:?FIELDS names no folder}/$name".rosy "$FIELDS/$name".txt "$FIELDS/$name"-????????.rosy; do
+            [ -f "$field" ] && set -- --field "$field"
         done
         [ $# -gt 0 ] || continue # nothing trained for it
     fi

@@ -32,7 +32,7 @@ enum { MOST_BROKEN = 20, MOST_INTEGERS = 1500 };
 /* So far off the wanted number the quads are made again at another edge, when they are not just a few; a map with loose ports,
  * which the next one would have as well, is worth the time only when it misses what is promised. */
 static const double OFF_TARGET = 0.08, OFF_TARGET_LOOSE = 0.1;
-enum { FEW_QUADS = 50 };
+enum { FEW_QUADS = 50, LOST = 300 }; /* with more loose ports than LOST nothing is gained by another number */
 /* A component that has cost so much effort per wanted quad (and at least as much as for so many) is not begun anew: what there is
  * has to do. Counted in operations, so that results do not depend on the machine. */
 static const int64_t EFFORT_PER_QUAD = 4000000;
@@ -255,7 +255,7 @@ static ql_status map_near(mapping *m, ql_job *j, double edge, ql_quads *quads)
         ql_quads other;
         int32_t loose = j->loose;
         double off = fabs(quads->face_count / wanted - 1);
-        if (off <= (loose > 0 ? OFF_TARGET_LOOSE : OFF_TARGET) || off > 1) break;
+        if (off <= (loose > 0 ? OFF_TARGET_LOOSE : OFF_TARGET) || off > 1 || loose > LOST) break;
         edge *= sqrt(quads->face_count / wanted);
         QL_TRY(map_once(m, j, edge, &other));
         if (other.face_count > 0 && fabs(other.face_count / wanted - 1) < off && right_topology(j, &other)) {

@@ -27,6 +27,9 @@ enum { FIT_SWEEPS = 12 };
 static const double RELAXED_DEG[] = {75, 180};
 /* Share of the effort after which beginnings with all features end when none has given a result. */
 static const double PATIENCE = 0.6;
+/* The promise about the number of quads, unless they are just a few. */
+static const double OFF_TARGET = 0.1;
+enum { FEW_QUADS = 50 };
 enum { RELAXATIONS = sizeof RELAXED_DEG / sizeof *RELAXED_DEG };
 
 static double lap(double *since)
@@ -36,18 +39,20 @@ static double lap(double *since)
     return spent;
 }
 
-/* How much worse than wished: irregular vertices beyond those of the field, lost sharp edges, bad corners, rungs. */
+/* How much worse than wished: irregular vertices beyond those of the field, lost sharp edges, bad corners, a missed number, rungs. */
 static ql_status penalty(const ql_job *j, double *value)
 {
     int32_t irregular;
     double least = INFINITY;
     QL_TRY(ql_quad_count_irregular(&j->quads, &irregular));
+    double off = fabs(j->quads.face_count * j->edge * j->edge / j->component->area - 1);
     for (int32_t f = 0; f < j->quads.face_count; ++f) least = fmin(least, ql_star_quad(&j->quads, f));
     *value = irregular + j->released +
              (least < 0.05   ? 100
               : least < 0.2  ? 20
               : least < 0.35 ? 4
                              : 0) +
+             (j->quads.face_count > FEW_QUADS && off > OFF_TARGET ? 20 + 1e4 * off * (j->rung == QL_RUNG_SPLIT) : 0) +
              (j->rung == QL_RUNG_SPLIT    ? 1e6
               : j->rung == QL_RUNG_COARSE ? 1e3
               : j->rung == QL_RUNG_SCALED ? 0.1 * j->singular + 3 /* another beginning may do without */
@@ -106,6 +111,30 @@ static ql_status one_attempt(winner *w, ql_job *j, ql_status (*method)(ql_job *,
     return status;
 }
 
+/* The rung that always works; without sharp edges when with them the number of quads is missed. */
+static ql_status without_map(const ql_job *base, winner *w)
+{
+    double wanted = base->component->area / (base->edge * base->edge);
+    ql_status status = QL_OK;
+    for (int i = 0; status == QL_OK && i < 2; ++i) {
+        bool found = false;
+        ql_job j = *base;
+        j.begin = BEGINNING[0];
+        if (i == 1) j.feature_angle_deg = 180;
+        status = ql_job_prepare(&j);
+        if (status == QL_OK && (i == 1 || j.crowding <= CROWDED)) status = ql_job_split(&j, &found);
+        if (status == QL_OK && found) status = keep_better(w, &j);
+        ql_job_destroy(&j);
+        if (i == 0 && status == QL_STATUS_NUMERIC) {
+            ql_error_clear();
+            status = QL_OK;
+        }
+        w->relaxed |= i == 1;
+        if (fabs(w->quads.face_count / wanted - 1) <= OFF_TARGET) break;
+    }
+    return status;
+}
+
 /* Tries one beginning after the other, then fewer features, then what always works; the best result is kept. A hopeless first
  * beginning leaves the next two a chance, which hold on to fewer features. */
 static ql_status best_of(ql_job *base, winner *w)
@@ -131,17 +160,12 @@ static ql_status best_of(ql_job *base, winner *w)
         ql_job j = *base;
         j.begin = BEGINNING[0];
         j.feature_angle_deg = fmax(j.feature_angle_deg, RELAXED_DEG[i]);
-        status = one_attempt(w, &j, ql_job_climb, -1, &hopeless);
+        status = one_attempt(w, &j, ql_job_climb, features, &hopeless);
+        features = j.features > 0 ? j.features : features;
         w->relaxed = true;
         ql_job_destroy(&j);
     }
-    if (status == QL_OK && w->penalty == INFINITY) {
-        ql_job j = *base;
-        j.begin = BEGINNING[0];
-        status = one_attempt(w, &j, ql_job_split, -1, &hopeless);
-        ql_job_destroy(&j);
-    }
-    return status;
+    return status == QL_OK && w->penalty == INFINITY ? without_map(base, w) : status;
 }
 
 /* The edge, smaller where that gives a small component a few quads; a sliver, which has length without area, gets only so many
