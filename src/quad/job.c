@@ -32,6 +32,8 @@ enum { MOST_BROKEN = 20, MOST_INTEGERS = 1500 };
 /* So far off the wanted number the quads are made again at another edge, when they are not just a few; a map with loose ports,
  * which the next one would have as well, is worth the time only when it misses what is promised. */
 static const double OFF_TARGET = 0.08, OFF_TARGET_LOOSE = 0.1;
+/* Polygons that are split have no other chance; so far off they are no result all the same. */
+static const double FAR_OFF = 0.5;
 enum { FEW_QUADS = 50, LOST = 300 }; /* with more loose ports than LOST nothing is gained by another number */
 /* A component that has cost so much effort per wanted quad (and at least as much as for so many) is not begun anew: what there is
  * has to do. Counted in operations, so that results do not depend on the machine. */
@@ -344,7 +346,8 @@ static ql_status try_coarse(ql_job *j, bool *done)
         ql_polygons_destroy(&p);
         double ratio = quads.face_count / wanted;
         bool again = tries < 2 && ratio > 0.1 && fabs(ratio - 1) > OFF_TARGET_LOOSE && !ql_job_tired(j);
-        if (status == QL_OK && !again && quads.face_count > 0 && ql_job_accept(j, &quads, 12)) {
+        bool near_enough = quads.face_count <= FEW_QUADS || fabs(ratio - 1) <= FAR_OFF;
+        if (status == QL_OK && !again && near_enough && quads.face_count > 0 && ql_job_accept(j, &quads, 12)) {
             *done = true;
             j->rung = QL_RUNG_COARSE;
         }
