@@ -5,7 +5,6 @@
 #include "quad/fit.h"
 #include "quad/job.h"
 #include "quad/quad.h"
-#include "quad/release.h"
 #include "quad/result.h"
 #include "quad/star.h"
 
@@ -202,9 +201,6 @@ static ql_status one_component(ql_quad_result *result, const ql_prepared *prepar
     ql_status status = best_of(&base, &w);
     double since = ql_clock_s();
     if (status == QL_OK) status = ql_fit(&w.quads, &component->surface, w.surface, w.lines, w.chain, FIT_SWEEPS);
-    int32_t freed = 0;
-    if (status == QL_OK) status = ql_release_corners(&w.quads, w.surface, w.lines, w.chain, &freed);
-    w.relaxed |= freed > 0;
     result->quality.improve_s += lap(&since);
     if (status == QL_OK) status = ql_quad_result_append(result, &w.quads);
     if (status == QL_OK) {

@@ -255,13 +255,3 @@ ql_status ql_polish(ql_quads *q, const ql_closest *surface, const ql_closest *li
     ql_star_destroy(&p);
     return status;
 }
-
-ql_status ql_polish_worst(ql_quads *q, const ql_closest *surface, const ql_closest *lines, const int32_t *chain,
-                          double limit)
-{
-    ql_star p = {0};
-    QL_TRY(ql_star_create(&p, q, surface, lines, chain));
-    for (int sweep = 0; sweep < 6; ++sweep) untangle_sweep(&p, limit);
-    ql_star_destroy(&p);
-    return QL_OK;
-}

@@ -34,8 +34,4 @@ ql_status ql_quad_count_irregular(const ql_quads *quads, int32_t *irregular);
 ql_status ql_polish(ql_quads *quads, const ql_closest *surface, const ql_closest *lines, const int32_t *chain,
                     int sweeps);
 
-/* The last part of it alone: direct search at the corners of quads below `limit`. */
-ql_status ql_polish_worst(ql_quads *quads, const ql_closest *surface, const ql_closest *lines, const int32_t *chain,
-                          double limit);
-
 #endif

@@ -4,16 +4,12 @@
 #include "base/memory.h"
 #include "quad/star.h"
 
-#include <math.h>
 #include <string.h>
 
 /* Quads with a smaller scaled Jacobian count as folded; vertices of quads below the second are let go where some are folded;
  * more folds than these are not worth mending. */
 static const double LEAST_CORNER = 1e-3, BAD_CORNER = 0.05;
 enum { MOST_FOLDED = 24 };
-/* Corners of quads below this are worth a sharp edge, when they gain so much by it and are not too many. */
-static const double WISH = 0.25, GAIN = 0.02;
-enum { MOST_RELEASED = 60 };
 
 ql_status ql_quads_triangulate(ql_surface *s, const ql_quads *q)
 {
@@ -82,60 +78,4 @@ bool ql_release_folds(ql_quads *q, const ql_closest *surface, const ql_closest *
         folded = count_folded(q);
     }
     return folded == 0;
-}
-
-static double worst_of(const ql_quads *q)
-{
-    double least = INFINITY;
-    for (int32_t f = 0; f < q->face_count; ++f) least = fmin(least, ql_star_quad(q, f));
-    return least;
-}
-
-/* Frees pinned inner vertices of quads below `wish` (`corners`: also where sharp edges meet); returns how many. */
-static ql_status free_worst(ql_quads *q, double wish, bool corners, int32_t *count)
-{
-    ql_surface s;
-    *count = 0;
-    QL_TRY(ql_quads_triangulate(&s, q));
-    for (int32_t i = 0; i < 4 * q->face_count; ++i) {
-        int32_t v = q->faces[i];
-        if (q->pin[v] == QL_PIN_FREE || (q->pin[v] == QL_PIN_CORNER && !corners) || ql_on_boundary(&s, v) ||
-            ql_star_quad(q, i / 4) >= wish)
-            continue;
-        q->pin[v] = QL_PIN_FREE;
-        ++*count;
-    }
-    ql_surface_destroy(&s);
-    return QL_OK;
-}
-
-ql_status ql_release_corners(ql_quads *q, const ql_closest *surface, const ql_closest *lines, const int32_t *chain,
-                             int32_t *released)
-{
-    double *kept = NULL, before = worst_of(q);
-    uint8_t *pin = NULL;
-    size_t size = 3 * (size_t)q->vertex_count * sizeof *kept;
-    if (before >= WISH) return QL_OK;
-    ql_status status = QL_TAKE(kept, 3 * (int64_t)q->vertex_count + 1);
-    if (status == QL_OK) status = QL_TAKE(pin, q->vertex_count + 1);
-    for (int step = 0; status == QL_OK && step < 2 && before < WISH; ++step) {
-        int32_t count = 0;
-        memcpy(kept, q->vertices, size);
-        memcpy(pin, q->pin, (size_t)q->vertex_count);
-        status = free_worst(q, WISH, step == 1, &count);
-        if (status == QL_OK && count > 0 && count <= MOST_RELEASED)
-            status = ql_polish_worst(q, surface, lines, chain, WISH);
-        double now = worst_of(q);
-        QL_DEBUG("worst corner %.3f, %d vertices let go of sharp edges: %.3f", before, count, now);
-        if (status == QL_OK && now > before + GAIN) {
-            before = now;
-            *released += count;
-        } else {
-            memcpy(q->vertices, kept, size);
-            memcpy(q->pin, pin, (size_t)q->vertex_count);
-        }
-    }
-    ql_free(kept);
-    ql_free(pin);
-    return status;
 }

@@ -17,9 +17,4 @@ ql_status ql_quads_triangulate(ql_surface *surface, const ql_quads *quads);
 bool ql_release_folds(ql_quads *quads, const ql_closest *surface, const ql_closest *lines, const int32_t *chain,
                       int sweeps, int32_t *released);
 
-/* The same for corners that are merely bad: inner vertices of quads with a scaled Jacobian below 0.25 let go of their sharp edges
- * when the worst corner gains by it. Adds to *released how many. */
-ql_status ql_release_corners(ql_quads *quads, const ql_closest *surface, const ql_closest *lines, const int32_t *chain,
-                             int32_t *released);
-
 #endif
