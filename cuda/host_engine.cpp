@@ -48,6 +48,8 @@ extern "C" void ql_cuda_host_aside(int when) { ql_faults.aside = when; }
 
 extern "C" int64_t ql_cuda_host_recorded(void) { return ql_faults.recorded; }
 
+extern "C" int64_t ql_cuda_host_allocations(void) { return ql_faults.allocations; }
+
 extern "C" int64_t ql_cuda_host_calls(void) { return ql_faults.calls; }
 
 /* Addresses are made up: nothing reads through them. */

@@ -22,6 +22,9 @@ typedef struct ql_plan_facts {
 void ql_cuda_host_faults(int64_t fail_at, ql_status status, int64_t memory);
 int64_t ql_cuda_host_calls(void);
 
+/* Blocks of what would be the device's memory or pinned, taken so far. */
+int64_t ql_cuda_host_allocations(void);
+
 /* Groups: whether arrays go directly from rank to rank, as between GPUs (the same on all ranks), and whether this rank can
  * record that as a graph. How many steps of groups ran as recorded so far. */
 void ql_cuda_host_groups(bool direct, bool recorded);

@@ -19,8 +19,9 @@ struct ql_host_faults {
     bool direct, cannot_record; /* groups, see host_engine.h */
     int64_t recorded;
     int aside; /* see host_engine.h */
+    int64_t allocations;
 };
-inline ql_host_faults ql_faults = {0, -1, QL_OK, INT64_MAX, false, false, 0, 0};
+inline ql_host_faults ql_faults = {0, -1, QL_OK, INT64_MAX, false, false, 0, 0, 0};
 
 template <bool LANES> class ql_host_machine
 {
@@ -39,6 +40,7 @@ template <bool LANES> class ql_host_machine
     {
         *block = {};
         block->bytes = bytes;
+        count_allocations(2);
         block->host = ql_memory_take(static_cast<size_t>(bytes), 1);
         block->device = ql_memory_take(static_cast<size_t>(bytes), 1);
         if (block->host != nullptr && block->device != nullptr) return QL_OK;
@@ -78,6 +80,7 @@ template <bool LANES> class ql_host_machine
     {
         if (!goes_on()) return first_error;
         if (static_cast<int64_t>(bytes) > ql_faults.memory) return QL_FAIL(NO_MEMORY, "injected");
+        count_allocations(1);
         *memory = ql_memory_take(bytes, 1);
         return *memory != nullptr ? QL_OK : QL_FAIL(NO_MEMORY, "no memory for %zu bytes", bytes);
     }
@@ -125,6 +128,7 @@ template <bool LANES> class ql_host_machine
     /* What a group needs: host memory that the device reaches; here groups go through the host. */
     ql_status take_host(float **array, int64_t count)
     {
+        count_allocations(1);
         *array = static_cast<float *>(ql_memory_take(static_cast<size_t>(count), sizeof(float)));
         return *array != nullptr ? QL_OK : QL_FAIL(NO_MEMORY, "no memory for a group's buffers");
     }
@@ -172,6 +176,12 @@ template <bool LANES> class ql_host_machine
     }
 
   private:
+    /* What would be the device's memory or pinned on a GPU. */
+    static void count_allocations(int64_t count)
+    {
+        (void)__atomic_fetch_add(&ql_faults.allocations, count, __ATOMIC_RELAXED);
+    }
+
     ql_status first_error = QL_OK;
     int64_t steps = 0; /* of a group */
     bool has_graph = false;

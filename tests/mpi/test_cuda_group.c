@@ -4,6 +4,7 @@
 
 #include "comm/comm.h"
 #include "host_engine.h"
+#include "nccl_comm.h"
 
 static ql_comm *world;
 static const ql_engine_class *const HOST = &ql_engine_cuda_on_host;
@@ -150,10 +151,39 @@ static void lost_on_one_rank(void **state)
     close_fixture(&f);
 }
 
+/* ---- NCCL's start on all ranks or on none ---- */
+
+static int starts[2], aborts; /* of this rank: what begin gives and what becomes of it; how often it was aborted */
+static int begin(void *of) { return (void)of, starts[0]; }
+static int state_of(void *of) { return (void)of, starts[1]; }
+static void destroyed(void *of) { (void)of; }
+static void aborted(void *of) { aborts += of == NULL; }
+static const char *text(int result) { return result == 6 ? "remote process exited" : "?"; }
+
+/* On the last rank it is there later, fails, or never comes: all ranks have it or none, and what the others have is aborted. */
+static void nccl_together(void **state)
+{
+    (void)state;
+    static const int last[3] = {QL_NCCL_SUCCESS, 6, QL_NCCL_IN_PROGRESS};
+    const ql_nccl_calls calls = {begin, state_of, state_of, destroyed, aborted, text};
+    ql_error_clear(); /* of an earlier test */
+    for (int k = 0; k < 3; ++k) {
+        bool joined = k > 0;
+        aborts = 0;
+        starts[0] = world->rank == world->size - 1 ? QL_NCCL_IN_PROGRESS : QL_NCCL_SUCCESS;
+        starts[1] = last[k];
+        ASSERT_OK(ql_nccl_join(&calls, NULL, world, 0.1, &joined));
+        assert_int_equal(joined, k == 0);
+        assert_int_equal(aborts, k > 0);
+        assert_string_equal(ql_error_text(), "");
+    }
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(equals_alone), cmocka_unit_test(equals_alone_directly),
-                                       cmocka_unit_test(refuses_deterministic), cmocka_unit_test(lost_on_one_rank)};
+                                       cmocka_unit_test(refuses_deterministic), cmocka_unit_test(lost_on_one_rank),
+                                       cmocka_unit_test(nccl_together)};
     if (ql_launcher_mpi.start(&world, &argc, &argv) != QL_OK) return 1;
     int failed = _cmocka_run_group_tests("cuda group", tests, sizeof tests / sizeof tests[0], NULL, NULL);
     ql_launcher_mpi.stop(world);

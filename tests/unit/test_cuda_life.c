@@ -1,10 +1,14 @@
 /* Engine cuda's dealings with a device that is lost, short of memory or shared, on the host: injected failures, tables
- * uploaded ahead, smaller plans where memory is gone, ranks that a mesh needs, the energy meter. */
+ * uploaded ahead, smaller plans where memory is gone, steps that allocate nothing, ranks that a mesh needs, NCCL's choice and start,
+ * the energy meter. */
 #include "support/engine_fixture.h"
 
+#include "comm/comm.h"
 #include "host_engine.h"
 #include "nccl_comm.h"
 #include "nvml.h"
+
+#include <dlfcn.h>
 
 static const ql_engine_class *const HOST = &ql_engine_cuda_on_host;
 
@@ -125,6 +129,70 @@ static void memory_gone(void **state)
     ql_free(second);
     ql_free(theta);
     close_fixture(&f);
+}
+
+/* Two steps, in which a device records its graph; then three by evaluate and three sent ahead, in which nobody takes anything: the
+ * next to take memory, for itself or for a device, would get none. */
+static void steps_take_nothing(fixture *f)
+{
+    ql_engine *engine = start(f, HOST);
+    ql_loss_weights weights[3] = {ql_loss_weights_at(&f->options.train, 0), ql_loss_weights_at(&f->options.train, 0),
+                                  ql_loss_weights_at(&f->options.train, 0)};
+    double terms[3][QL_LOSS_COUNT], norms[3];
+    int64_t allocations = 0;
+    ql_memory_report before = {0}, after;
+    for (int step = 0; step < 8; ++step) {
+        if (step == 2) {
+            ql_memory_reset_peak();
+            before = ql_memory_balance();
+            allocations = ql_cuda_host_allocations();
+            assert_true(allocations > 0);
+            ql_memory_fail_at(1);
+        }
+        ql_status status = step < 5 ? HOST->evaluate(engine, step, &weights[0], terms[0])
+                                    : HOST->advance(engine, step, 3, weights, terms, norms);
+        if (step < 5 && status == QL_OK) status = HOST->apply(engine, step, &norms[0]);
+        if (status != QL_OK) ql_memory_fail_at(0);
+        ASSERT_OK(status);
+        if (step == 5) break;
+    }
+    after = ql_memory_balance();
+    const bool untouched = ql_memory_take(1, 1) == NULL; /* the failure that was ordered is still there */
+    ql_memory_fail_at(0);
+    assert_true(untouched);
+    assert_int_equal(ql_cuda_host_allocations(), allocations);
+    assert_int_equal(after.blocks, before.blocks);
+    assert_int_equal(after.bytes, before.bytes);
+    assert_int_equal(after.peak_bytes, before.peak_bytes);
+    HOST->destroy(engine);
+}
+
+/* Kept and recomputed, alone and as a group of one rank, through the host and from device to device. */
+static void nothing_is_allocated(void **state)
+{
+    (void)state;
+    for (int recompute = 0; recompute < 2; ++recompute) {
+        fixture f;
+        ql_comm *one = NULL;
+        open_fixture(&f, "torus", recompute ? 130 : 33, 1);
+        ql_plan_facts plan;
+        if (recompute) f.options.engine.memory = QL_MEMORY_RECOMPUTE;
+        ASSERT_OK(ql_cuda_plan_of(&plan, &f.setup, INT64_MAX));
+        assert_int_equal(plan.angle_chunks > 1, recompute);
+        steps_take_nothing(&f);
+        ASSERT_OK(ql_comm_self(&one));
+        f.setup.group = one;
+        f.options.train.deterministic = false;
+        (void)setenv("QL_CUDA_NCCL_ALONE", "1", 1);
+        for (int direct = 0; direct < 2; ++direct) {
+            ql_cuda_host_groups(direct == 1, true);
+            steps_take_nothing(&f);
+        }
+        (void)unsetenv("QL_CUDA_NCCL_ALONE");
+        ql_cuda_host_groups(false, true);
+        ql_comm_destroy(one);
+        close_fixture(&f);
+    }
 }
 
 /* By count, no measurement: the operations are the method's; the bytes of a step are bounded, so that no pass over memory
@@ -272,13 +340,117 @@ static void nccl_or_not(void **state)
     assert_string_equal(why, "rank 1 of the group (a) has no NCCL");
 }
 
+/* ---- NCCL's start ---- */
+
+typedef struct fake_nccl {
+    int first, then; /* what begin gives, and what becomes of it */
+    int asked, asks; /* how often state was asked; after so often it says `then` (< 0: never) */
+    int finished;    /* what finish gives */
+    int destroys, aborts;
+} fake_nccl;
+
+static int fake_begin(void *of) { return ((fake_nccl *)of)->first; }
+static int fake_state(void *of)
+{
+    fake_nccl *n = of;
+    return n->asks >= 0 && ++n->asked > n->asks ? n->then : QL_NCCL_IN_PROGRESS;
+}
+static int fake_finish(void *of)
+{
+    ((fake_nccl *)of)->asked = 0;
+    return ((fake_nccl *)of)->finished;
+}
+static void fake_destroy(void *of) { ++((fake_nccl *)of)->destroys; }
+static void fake_abort(void *of) { ++((fake_nccl *)of)->aborts; }
+static const char *fake_text(int result) { return result == 6 ? "remote process exited" : "?"; }
+static const ql_nccl_calls FAKE = {fake_begin, fake_state, fake_finish, fake_destroy, fake_abort, fake_text};
+
+enum { REMOTE_ERROR = 6 };
+
+/* What is there at once (a library that blocks), after a while, ends in an error or never; all but the first two end without NCCL,
+ * aborted once, with nothing left to report. */
+static void nccl_starts_or_not(void **state)
+{
+    (void)state;
+    const int going = QL_NCCL_IN_PROGRESS;
+    fake_nccl cases[] = {{0, 0, 0, 0, 0, 0, 0},
+                         {going, 0, 0, 5, 0, 0, 0},
+                         {REMOTE_ERROR, 0, 0, 0, 0, 0, 0},
+                         {going, REMOTE_ERROR, 0, 5, 0, 0, 0},
+                         {going, 0, 0, -1, 0, 0, 0}};
+    ql_comm *one = NULL;
+    ql_error_clear(); /* of an earlier test */
+    ASSERT_OK(ql_comm_self(&one));
+    for (int k = 0; k < 5; ++k) {
+        bool joined = k >= 2;
+        ASSERT_OK(ql_nccl_join(&FAKE, &cases[k], one, 0.02, &joined));
+        assert_int_equal(joined, k < 2);
+        assert_int_equal(cases[k].aborts, k < 2 ? 0 : 1);
+        assert_int_equal(cases[k].asked, k == 1 || k == 3 ? 6 : 0);
+        assert_string_equal(ql_error_text(), "");
+    }
+    ql_comm_destroy(one);
+    assert_int_equal(ql_nccl_settle(&FAKE, &cases[4], going, "ncclAllReduce", 0.02), QL_STATUS_ENVIRONMENT);
+    assert_non_null(strstr(ql_error_text(), "ncclAllReduce: not done after 0.02 s"));
+    cases[3].asked = 0;
+    assert_int_equal(ql_nccl_settle(&FAKE, &cases[3], going, "ncclGroupEnd", 1), QL_STATUS_ENVIRONMENT);
+    assert_non_null(strstr(ql_error_text(), "ncclGroupEnd: remote process exited"));
+    ql_error_clear();
+}
+
+/* Its end: destroyed when all is over, aborted when that does not come; the error that ended a mesh stays. */
+static void nccl_ends(void **state)
+{
+    (void)state;
+    const int going = QL_NCCL_IN_PROGRESS;
+    fake_nccl cases[] = {{0, 0, 0, 0, 0, 0, 0},
+                         {0, 0, 0, 5, going, 0, 0},
+                         {0, REMOTE_ERROR, 0, 5, going, 0, 0},
+                         {0, 0, 0, -1, going, 0, 0}};
+    const ql_status lost = QL_FAIL(ENVIRONMENT, "the device was lost");
+    assert_int_equal(lost, QL_STATUS_ENVIRONMENT);
+    for (int k = 0; k < 4; ++k) {
+        ql_nccl_leave(&FAKE, &cases[k], false, 0.02);
+        assert_int_equal(cases[k].destroys, k < 2);
+        assert_int_equal(cases[k].aborts, k >= 2);
+    }
+    ql_nccl_leave(&FAKE, &cases[0], true, 0.02);
+    assert_int_equal(cases[0].aborts, 1);
+    assert_non_null(strstr(ql_error_text(), "the device was lost"));
+    ql_error_clear();
+}
+
+/* A library without an optional function (calls block then) and without a required one (no NCCL). */
+static void nccl_functions(void **state)
+{
+    (void)state;
+    char why[128] = "";
+    void *function = NULL, *library = dlopen(QL_FAKE_NVML, RTLD_NOW | RTLD_LOCAL);
+    assert_non_null(library);
+    assert_true(ql_nccl_find(library, "nvmlShutdown", true, &function, why, sizeof why));
+    assert_non_null(function);
+    assert_true(ql_nccl_find(library, "ncclCommInitRankConfig", false, &function, why, sizeof why));
+    assert_null(function);
+    assert_string_equal(why, "");
+    assert_false(ql_nccl_find(library, "ncclAllReduce", true, &function, why, sizeof why));
+    assert_string_equal(why, "libnccl.so.2 has no function ncclAllReduce");
+    (void)dlclose(library);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(meter),       cmocka_unit_test(nccl_or_not),
-        cmocka_unit_test(traffic),     cmocka_unit_test(launches_within_limits),
-        cmocka_unit_test(lost_device), cmocka_unit_test(uploaded_ahead),
+        cmocka_unit_test(meter),
+        cmocka_unit_test(nccl_or_not),
+        cmocka_unit_test(traffic),
+        cmocka_unit_test(launches_within_limits),
+        cmocka_unit_test(lost_device),
+        cmocka_unit_test(uploaded_ahead),
         cmocka_unit_test(memory_gone),
+        cmocka_unit_test(nothing_is_allocated),
+        cmocka_unit_test(nccl_starts_or_not),
+        cmocka_unit_test(nccl_ends),
+        cmocka_unit_test(nccl_functions),
     };
     return ql_test_main(tests);
 }
