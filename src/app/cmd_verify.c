@@ -22,6 +22,10 @@ static const char *const DETAILS = "Reads every result completely: checksums of 
                                    "characteristic, boundary loops, manifold edges, scaled Jacobian above 0.\n"
                                    "Exit code 0: all good, 1: something is damaged, 2: wrong command line.";
 
+/* Farther from its mesh than this share of the diagonal a quad mesh was made from another one: those of a handful of quads are a
+ * tenth off. */
+static const double ELSEWHERE_PCT = 30;
+
 typedef struct tally {
     int64_t results, checkpoints, quads, bad;
     const char *input; /* mesh that quad meshes were made from, or NULL */
@@ -159,6 +163,11 @@ static ql_status verify_quads(tally *sum, const char *path)
     ql_status status = judge(&q, &valid, why, path, &input);
     ql_mesh_destroy(&input);
     if (status == QL_STATUS_NO_MEMORY || status == QL_STATUS_IO) return status;
+    if (status == QL_OK && valid && q.hausdorff_pct > ELSEWHERE_PCT) {
+        valid = false;
+        (void)snprintf(why, sizeof why, "%.0f %% of the diagonal away from %s; name the mesh that it was made from",
+                       q.hausdorff_pct, sum->input);
+    }
     ++sum->quads;
     sum->bad += !valid;
     if (status != QL_OK)
@@ -200,11 +209,15 @@ int ql_cmd_verify(int argc, char **argv)
     for (int i = 0; i < arguments.operand_count && status == QL_OK; ++i)
         status = verify_one(&sum, arguments.operands[i]);
     if (status != QL_OK) return ql_command_failed(argv[0], status);
-    (void)printf("%lld results, %lld checkpoints", (long long)sum.results, (long long)sum.checkpoints);
-    if (sum.quads > 0) (void)printf(", %lld quad meshes", (long long)sum.quads);
+    if (sum.quads == 0 || sum.results + sum.checkpoints > 0)
+        (void)printf("%lld results, %lld checkpoints%s", (long long)sum.results, (long long)sum.checkpoints,
+                     sum.quads > 0 ? ", " : "");
+    if (sum.quads > 0) (void)printf("%lld quad mesh%s", (long long)sum.quads, sum.quads == 1 ? "" : "es");
     if (sum.bad == 0)
         (void)printf(": all good\n");
     else
-        (void)printf(": %lld bad; delete a bad result and run again to have it made anew\n", (long long)sum.bad);
+        (void)printf(": %lld bad%s\n", (long long)sum.bad,
+                     sum.results + sum.checkpoints > 0 ? "; delete a bad result and run again to have it made anew"
+                                                       : "");
     return sum.bad == 0 ? QL_EXIT_OK : QL_EXIT_SOME_FAILED;
 }

@@ -13,6 +13,13 @@ static double seconds_of(clockid_t clock)
 
 double ql_clock_s(void) { return seconds_of(CLOCK_MONOTONIC); }
 
+double ql_clock_lap(double *since)
+{
+    const double now = ql_clock_s(), spent = now - *since;
+    *since = now;
+    return spent;
+}
+
 double ql_clock_cpu_s(void) { return seconds_of(CLOCK_PROCESS_CPUTIME_ID); }
 
 const char *ql_clock_stamp(char out[QL_STAMP_SIZE])

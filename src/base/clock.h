@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 double ql_clock_s(void);     /* monotonic, seconds */
+double ql_clock_lap(double *since); /* seconds from *since until now, which *since becomes */
 double ql_clock_cpu_s(void); /* processor time of this process, seconds */
 
 enum { QL_STAMP_SIZE = 32 };

@@ -34,22 +34,16 @@ enum { MOST_BROKEN = 20, MOST_INTEGERS = 1500 };
 static const double OFF_TARGET = 0.08, OFF_TARGET_LOOSE = 0.1;
 /* Polygons that are split have no other chance; so far off they are no result all the same. */
 static const double FAR_OFF = 0.5;
-enum { FEW_QUADS = 50, LOST = 300 }; /* with more loose ports than LOST nothing is gained by another number */
+enum { LOST = 300 }; /* with more loose ports than LOST nothing is gained by another number */
 /* A component that has cost so much effort per wanted quad (and at least as much as for so many) is not begun anew: what there is
  * has to do. Counted in operations, so that results do not depend on the machine. */
 static const int64_t EFFORT_PER_QUAD = 4000000;
 enum { EFFORT_QUADS = 5000, UNTANGLE_NS = 150 };
+
 bool ql_job_tired(const ql_job *j)
 {
     double quads = fmax(EFFORT_QUADS, j->component->area / (j->edge * j->edge));
     return (double)*j->effort > j->patience * (double)EFFORT_PER_QUAD * quads;
-}
-
-static double lap(double *since)
-{
-    double now = ql_clock_s(), spent = now - *since;
-    *since = now;
-    return spent;
 }
 
 /* Vertices where the boundary passes more than once: two loops that touch are one to who counts connected edges. */
@@ -87,14 +81,14 @@ bool ql_job_accept(ql_job *j, ql_quads *q, int sweeps)
 {
     double since = ql_clock_s();
     bool good = right_topology(j, q);
-    j->time->verify_s += lap(&since);
+    j->time->verify_s += ql_clock_lap(&since);
     good = good && ql_polish(q, j->surface, j->lines, j->chain, sweeps) == QL_OK;
-    j->time->improve_s += lap(&since);
+    j->time->improve_s += ql_clock_lap(&since);
     j->released = 0;
     good = good && ql_release_folds(q, j->surface, j->lines, j->chain, sweeps, &j->released);
-    j->time->improve_s += lap(&since);
+    j->time->improve_s += ql_clock_lap(&since);
     good = good && right_topology(j, q);
-    j->time->verify_s += lap(&since);
+    j->time->verify_s += ql_clock_lap(&since);
     if (good) {
         ql_quads_destroy(&j->quads);
         j->quads = *q;
@@ -174,9 +168,9 @@ static ql_status extract_at(mapping *m, ql_job *j, double edge, ql_polygons *pol
     if (status == QL_OK) status = ql_untangle(&m->map, edge, m->value, &folded, &work);
     *j->effort += UNTANGLE_NS * work;
     if (status == QL_OK) status = ql_map_fixed(&m->map, m->value, m->uv);
-    j->time->map_s += lap(&since);
+    j->time->map_s += ql_clock_lap(&since);
     if (status == QL_OK) status = ql_extract(polygons, &j->work, m->uv, m->cut.matching);
-    j->time->extract_s += lap(&since);
+    j->time->extract_s += ql_clock_lap(&since);
     j->loose = broken > MOST_BROKEN && polygons->loose < QL_JOB_HOPELESS ? QL_JOB_HOPELESS : polygons->loose;
     if (status == QL_OK)
         QL_DEBUG("map at edge %g: %d of %d conditions broken, %d folded triangles, %d faces, %d quads, %d loose ports",
@@ -231,7 +225,7 @@ static ql_status make_field(ql_job *j, bool given)
         QL_DEBUG("%d singular vertices moved onto features", moved);
     }
     ql_free(psi);
-    j->time->field_s += lap(&since);
+    j->time->field_s += ql_clock_lap(&since);
     return status;
 }
 
@@ -253,7 +247,7 @@ static ql_status map_near(mapping *m, ql_job *j, double edge, ql_quads *quads)
 {
     double wanted = j->component->area / (j->edge * j->edge);
     QL_TRY(map_once(m, j, edge, quads));
-    for (int again = 0; again < 2 && quads->face_count > FEW_QUADS && !ql_job_tired(j); ++again) {
+    for (int again = 0; again < 2 && quads->face_count > QL_JOB_FEW_QUADS && !ql_job_tired(j); ++again) {
         ql_quads other;
         int32_t loose = j->loose;
         double off = fabs(quads->face_count / wanted - 1);
@@ -291,7 +285,7 @@ static ql_status try_maps(ql_job *j, ql_quad_rung rung, const double *scale, int
     QL_TRY(mapping_create(&m, j, with_features));
     ql_status status = normal_edge(&m, j, &normal);
     j->singular = m.cut.singular;
-    j->time->map_s += lap(&since);
+    j->time->map_s += ql_clock_lap(&since);
     for (int i = 0; status == QL_OK && i < scales && !*done && !ql_job_tired(j); ++i) {
         ql_quads quads = {0};
         status = map_near(&m, j, normal * scale[i], &quads);
@@ -346,7 +340,7 @@ static ql_status try_coarse(ql_job *j, bool *done)
         ql_polygons_destroy(&p);
         double ratio = quads.face_count / wanted;
         bool again = tries < 2 && ratio > 0.1 && fabs(ratio - 1) > OFF_TARGET_LOOSE && !ql_job_tired(j);
-        bool near_enough = quads.face_count <= FEW_QUADS || fabs(ratio - 1) <= FAR_OFF;
+        bool near_enough = quads.face_count <= QL_JOB_FEW_QUADS || fabs(ratio - 1) <= FAR_OFF;
         if (status == QL_OK && !again && near_enough && quads.face_count > 0 && ql_job_accept(j, &quads, 12)) {
             *done = true;
             j->rung = QL_RUNG_COARSE;
@@ -365,6 +359,7 @@ ql_status ql_job_copy(ql_surface *out, const ql_surface *in)
     memcpy(out->feature, in->feature, 3 * (size_t)in->face_count);
     return QL_OK;
 }
+
 ql_status ql_job_prepare(ql_job *j)
 {
     double since = ql_clock_s();
@@ -389,7 +384,7 @@ ql_status ql_job_prepare(ql_job *j)
     QL_TRY(QL_TAKE(j->phi, j->work.face_count));
     QL_TRY(QL_TAKE(j->matching, 3 * (int64_t)j->work.face_count));
     QL_TRY(ql_feature_corners(&j->work, j->corner));
-    j->time->prepare_s += lap(&since);
+    j->time->prepare_s += ql_clock_lap(&since);
     return QL_OK;
 }
 

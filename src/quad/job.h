@@ -17,6 +17,8 @@ typedef struct ql_beginning {
 
 /* A map with so many ports without a partner will fail at other scales, too. */
 enum { QL_JOB_HOPELESS = 30 };
+/* The wanted number is promised only where it is larger. */
+enum { QL_JOB_FEW_QUADS = 50 };
 
 typedef struct ql_job {
     const ql_mesh *mesh;

@@ -28,15 +28,7 @@ static const double RELAXED_DEG[] = {75, 180};
 static const double PATIENCE = 0.6;
 /* The promise about the number of quads, unless they are just a few. */
 static const double OFF_TARGET = 0.1;
-enum { FEW_QUADS = 50 };
 enum { RELAXATIONS = sizeof RELAXED_DEG / sizeof *RELAXED_DEG };
-
-static double lap(double *since)
-{
-    double now = ql_clock_s(), spent = now - *since;
-    *since = now;
-    return spent;
-}
 
 /* How much worse than wished: irregular vertices beyond those of the field, lost sharp edges, bad corners, a missed number, rungs. */
 static ql_status penalty(const ql_job *j, double *value)
@@ -46,16 +38,17 @@ static ql_status penalty(const ql_job *j, double *value)
     QL_TRY(ql_quad_count_irregular(&j->quads, &irregular));
     double off = fabs(j->quads.face_count * j->edge * j->edge / j->component->area - 1);
     for (int32_t f = 0; f < j->quads.face_count; ++f) least = fmin(least, ql_star_quad(&j->quads, f));
-    *value = irregular + j->released +
-             (least < 0.05   ? 100
-              : least < 0.2  ? 20
-              : least < 0.35 ? 4
-                             : 0) +
-             (j->quads.face_count > FEW_QUADS && off > OFF_TARGET ? 20 + 1e4 * off * (j->rung == QL_RUNG_SPLIT) : 0) +
-             (j->rung == QL_RUNG_SPLIT    ? 1e6
-              : j->rung == QL_RUNG_COARSE ? 1e3
-              : j->rung == QL_RUNG_SCALED ? 0.1 * j->singular + 3 /* another beginning may do without */
-                                          : 0);
+    *value =
+        irregular + j->released +
+        (least < 0.05   ? 100
+         : least < 0.2  ? 20
+         : least < 0.35 ? 4
+                        : 0) +
+        (j->quads.face_count > QL_JOB_FEW_QUADS && off > OFF_TARGET ? 20 + 1e4 * off * (j->rung == QL_RUNG_SPLIT) : 0) +
+        (j->rung == QL_RUNG_SPLIT    ? 1e6
+         : j->rung == QL_RUNG_COARSE ? 1e3
+         : j->rung == QL_RUNG_SCALED ? 0.1 * j->singular + 3 /* another beginning may do without */
+                                     : 0);
     return QL_OK;
 }
 
@@ -201,7 +194,7 @@ static ql_status one_component(ql_quad_result *result, const ql_prepared *prepar
     ql_status status = best_of(&base, &w);
     double since = ql_clock_s();
     if (status == QL_OK) status = ql_fit(&w.quads, &component->surface, w.surface, w.lines, w.chain, FIT_SWEEPS);
-    result->quality.improve_s += lap(&since);
+    result->quality.improve_s += ql_clock_lap(&since);
     if (status == QL_OK) status = ql_quad_result_append(result, &w.quads);
     if (status == QL_OK) {
         if (w.rung > result->rung) result->rung = w.rung;
@@ -233,7 +226,7 @@ ql_status ql_quads_make(ql_quad_result *result, const ql_mesh *mesh, const doubl
     double begin = ql_clock_s(), since = begin;
     ql_prepared prepared;
     QL_TRY(ql_prepare(&prepared, mesh));
-    result->quality.prepare_s = lap(&since);
+    result->quality.prepare_s = ql_clock_lap(&since);
     double edge = options->edge_length > 0 ? options->edge_length : sqrt(prepared.area / (double)options->target);
     bool relaxed = false;
     ql_status status = QL_OK;

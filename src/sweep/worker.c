@@ -145,7 +145,7 @@ static void note_number(ql_worker *worker, const ql_lane *lane)
 {
     const int size_class = worker->several.lane[lane->number].size_class;
     (void)pthread_cond_broadcast(&worker->changed);
-    if (!worker->several.sizes[size_class].settled) return;
+    if (!worker->several.sizes[size_class].settled || worker->lanes == 1) return;
     char rates[160] = "";
     int used = 0;
     for (int level = 0; level < QL_SEVERAL_CLASSES && worker->several.sizes[size_class].rate[level] > 0; ++level)

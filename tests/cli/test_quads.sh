@@ -30,10 +30,14 @@ done
 quadloom verify threads1.obj --input torus.obj
 expect_code 0
 expect_out "good threads1.obj"
-expect_out "1 quad meshes: all good"
+expect_out "1 quad mesh: all good"
 quadloom verify threads1.obj --input ball.obj
 expect_code 1
 expect_out "BAD  threads1.obj: Euler characteristic 0, input has 2"
+awk '/^v / { $2 += 9 } { print }' torus.obj >moved.obj
+quadloom verify threads1.obj --input moved.obj
+expect_code 1
+expect_out "of the diagonal away from moved.obj; name the mesh that it was made from"
 awk '/^f/ && !done { $2 = $3; done = 1 } { print }' threads1.obj >damaged.obj
 quadloom verify threads1.obj damaged.obj --input torus.obj
 expect_code 1

@@ -193,6 +193,30 @@ static void nothing_is_allocated(void **state)
     }
 }
 
+/* A mesh of any number of faces as a plan sees it, which reads sizes only. */
+typedef struct planned {
+    fixture f;
+    int32_t faces, *pointers, *kept;
+} planned;
+
+static void open_planned(planned *p, int32_t most_faces)
+{
+    open_fixture(&p->f, "torus", 64, 1);
+    p->faces = p->f.tables.face_count;
+    p->kept = p->f.tables.neighbour_ptr;
+    ASSERT_OK(QL_TAKE(p->pointers, most_faces + 1));
+    p->f.tables.neighbour_ptr = p->pointers;
+    p->f.options.train.off_points = 15000;
+}
+
+static void close_planned(planned *p)
+{
+    p->f.tables.neighbour_ptr = p->kept;
+    p->f.tables.face_count = p->faces;
+    ql_free(p->pointers);
+    close_fixture(&p->f);
+}
+
 /* By count, no measurement: the operations are the method's; the bytes of a step are bounded, so that no pass over memory
  * slips in unseen; the graph's length likewise (cuda/README.md has the table). */
 static void traffic(void **state)
@@ -207,21 +231,17 @@ static void traffic(void **state)
                   {QL_PRECISION_TF32, 550, 670, 1460},
                   {QL_PRECISION_BF16, 600, 715, 1360}};
     static const int sizes[] = {2000, 50000};
-    fixture f;
-    open_fixture(&f, "torus", 64, 1);
-    int32_t faces = f.tables.face_count, *pointers = NULL, *kept = f.tables.neighbour_ptr;
-    ASSERT_OK(QL_TAKE(pointers, 50001)); /* a plan reads sizes only */
-    f.tables.neighbour_ptr = pointers;
-    f.options.train.off_points = 15000;
+    planned sized;
+    open_planned(&sized, 50000);
     print_message("faces  precision  launches   GB     TFLOP\n");
     for (int p = 0; p < 4; ++p)
         for (int s = 0; s < 2; ++s) {
             ql_traffic t[QL_TRAFFIC_MOST], all = {0};
             ql_launch_limits limits;
             int count;
-            f.tables.face_count = sizes[s];
-            f.options.engine.precision = bounds[p].precision;
-            ASSERT_OK(ql_cuda_traffic_of(t, &count, &limits, &f.setup, INT64_MAX));
+            sized.f.tables.face_count = sizes[s];
+            sized.f.options.engine.precision = bounds[p].precision;
+            ASSERT_OK(ql_cuda_traffic_of(t, &count, &limits, &sized.f.setup, INT64_MAX));
             for (int r = 0; r < count; ++r) {
                 all.launches += t[r].launches;
                 all.bytes += t[r].bytes;
@@ -237,10 +257,7 @@ static void traffic(void **state)
             assert_true(all.launches <= (s == 0 ? bounds[p].launches : bounds[p].launches_50000));
             if (s == 1) assert_true(all.bytes <= bounds[p].kilobytes_per_face * 1e3 * sizes[s]);
         }
-    f.tables.neighbour_ptr = kept;
-    f.tables.face_count = faces;
-    ql_free(pointers);
-    close_fixture(&f);
+    close_planned(&sized);
 }
 
 /* At any size, kept or recomputed: grids within a GPU's limits, every product aligned as cuBLASLt is promised and as the tiles' copies
@@ -251,31 +268,24 @@ static void launches_within_limits(void **state)
     static const int sizes[] = {1, 31, 33, 2000, 16385, 50000, 1000000};
     static const ql_precision precisions[] = {QL_PRECISION_FP32, QL_PRECISION_3XTF32, QL_PRECISION_TF32,
                                               QL_PRECISION_BF16};
-    fixture f;
-    open_fixture(&f, "torus", 64, 1);
-    int32_t faces = f.tables.face_count, *pointers = NULL, *kept = f.tables.neighbour_ptr;
-    ASSERT_OK(QL_TAKE(pointers, 1000001)); /* a plan reads sizes only */
-    f.tables.neighbour_ptr = pointers;
-    f.options.train.off_points = 15000;
+    planned sized;
+    open_planned(&sized, 1000000);
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; ++s)
         for (int p = 0; p < 4; ++p)
             for (int tight = 0; tight < 2; ++tight) {
                 ql_traffic t[QL_TRAFFIC_MOST];
                 ql_launch_limits limits;
                 int count;
-                f.tables.face_count = sizes[s];
-                f.options.engine.precision = precisions[p];
-                f.options.engine.memory = tight ? QL_MEMORY_RECOMPUTE : QL_MEMORY_KEEP;
-                ASSERT_OK(ql_cuda_traffic_of(t, &count, &limits, &f.setup, INT64_MAX));
+                sized.f.tables.face_count = sizes[s];
+                sized.f.options.engine.precision = precisions[p];
+                sized.f.options.engine.memory = tight ? QL_MEMORY_RECOMPUTE : QL_MEMORY_KEEP;
+                ASSERT_OK(ql_cuda_traffic_of(t, &count, &limits, &sized.f.setup, INT64_MAX));
                 assert_true(limits.most_blocks > 0 && limits.most_blocks < (int64_t)1 << 31);
                 if (limits.unaligned + limits.refused > 0)
                     fail_msg("%d faces, precision %d: %d products not aligned, %d refused", sizes[s],
                              (int)precisions[p], (int)limits.unaligned, (int)limits.refused);
             }
-    f.tables.neighbour_ptr = kept;
-    f.tables.face_count = faces;
-    ql_free(pointers);
-    close_fixture(&f);
+    close_planned(&sized);
 }
 
 static void meter(void **state)
