@@ -22,8 +22,7 @@ static const char *const DETAILS =
 
 typedef struct run_arguments {
     ql_config_arguments config;
-    const char *output, *shard;
-    double time_limit_s;
+    const char *output, *shard, *time_limit, *max_failures;
     bool dry_run, retry;
 } run_arguments;
 
@@ -54,7 +53,14 @@ static ql_status make_request(ql_sweep_request *request, const run_arguments *gi
     request->retry = given->retry;
     QL_TRY(read_shard(given->shard, &request->shard));
     QL_TRY(ql_config_resolve(&given->config, &request->options));
-    if (given->time_limit_s > 0) request->options.sweep.time_limit_s = given->time_limit_s;
+    const struct {
+        const char *name, *value, *where;
+    } shorts[] = {{"sweep.time_limit_s", given->time_limit, "--time-limit"},
+                  {"sweep.max_failures", given->max_failures, "--max-failures"}};
+    for (size_t k = 0; k < sizeof shorts / sizeof *shorts; ++k)
+        if (shorts[k].value != NULL)
+            QL_TRY(ql_options_set_named(&request->options, shorts[k].name, shorts[k].value, QL_SOURCE_COMMAND_LINE,
+                                        shorts[k].where));
     return QL_OK;
 }
 
@@ -120,8 +126,9 @@ int ql_cmd_run(int argc, char **argv)
         QL_CONFIG_ARGUMENT_ROWS(given.config),
         {"shard", 0, QL_ARGUMENT_TEXT, &given.shard, "I/N",
          "only part I of N; jobs with different I share a run directory"},
-        {"time-limit", 0, QL_ARGUMENT_SECONDS, &given.time_limit_s, "HH:MM:SS",
+        {"time-limit", 0, QL_ARGUMENT_TEXT, &given.time_limit, "HH:MM:SS",
          "checkpoint and stop in time to be done by then"},
+        {"max-failures", 0, QL_ARGUMENT_TEXT, &given.max_failures, "N", "stop after so many failed meshes; 0: never"},
         {"dry-run", 0, QL_ARGUMENT_SWITCH, &given.dry_run, NULL, "list what would be done and stop"},
         {"retry", 0, QL_ARGUMENT_SWITCH, &given.retry, NULL, "try again also meshes whose failure would repeat"},
     };

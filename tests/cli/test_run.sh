@@ -88,7 +88,13 @@ expect_out "3 of 7 meshes finished, 4 failed, 0 left"
 expect "outdated failure removed" test -z "$(ls mixed/failures/nan-* 2>/dev/null)"
 
 # too many failures end the run
-quadloom run bad in -o few $FEW --set sweep.max_failures=1 --set sweep.prefetch=0
+quadloom run bad in -o few $FEW --max-failures none
+expect_code 2
+expect_err "--max-failures"
+quadloom run bad in -o few $FEW --time-limit soon
+expect_code 2
+expect_err "--time-limit"
+quadloom run bad in -o few $FEW --max-failures 1 --set sweep.prefetch=0
 expect_code 1
 expect_err "sweep.max_failures"
 
