@@ -10,6 +10,8 @@
 #include <string.h>
 
 enum { RING = 64 };
+/* A flip moves the surface by no more than this share of the edge: what is further off cannot be smoothed back. */
+static const double FLIP_OFF = 0.25;
 
 typedef struct work {
     ql_surface *s;
@@ -18,6 +20,9 @@ typedef struct work {
     double edge;
     const ql_closest *original, *lines;
 } work;
+
+/* Square of the longest edge that is not split: (4/3)^2. */
+static double longest2(const work *w) { return 1.78 * w->edge * w->edge; }
 
 static ql_status grow_faces(work *w)
 {
@@ -167,9 +172,17 @@ static void ring_normal(const ql_surface *s, int32_t v, double normal[3])
     (void)ql_normalise(normal);
 }
 
-/* Would moving v to x turn or flatten a face around it (other than faces skip0 and skip1)? */
+/* An edge of squared length `after` is too long; one that was so already may become as long as the hypotenuse over itself and twice
+ * the way that its end moves. A vertex that is pushed along a row of needles thus stops when it is askew by a needle's width. */
+static int too_long(double before, double after, double max_edge2, double way2)
+{
+    return after > max_edge2 && (before <= max_edge2 || after > before + 4 * way2);
+}
+
+/* Would moving v to x turn or flatten a face around it (other than faces skip0 and skip1), or make an edge too long? */
 static int move_flips(const work *w, int32_t v, const double x[3], int32_t skip0, int32_t skip1, double max_edge2)
 {
+    double way2 = ql_distance2(ql_at(w->s, v), x);
     const ql_surface *s = w->s;
     int32_t h = first_out(s, v), start = h;
     double reference[3];
@@ -181,10 +194,11 @@ static int move_flips(const work *w, int32_t v, const double x[3], int32_t skip0
             double before[3], after[3], area0 = ql_triangle_normal(ql_at(s, v), p, q, before);
             double area1 = ql_triangle_normal(x, p, q, after), d1 = ql_distance2(x, p), d2 = ql_distance2(x, q),
                    d3 = ql_distance2(p, q);
-            double longest2 = fmax(d1, fmax(d2, d3));
-            if (area1 <= 0.05 * longest2 && area1 < area0) return 1;
-            if (area0 > 0.01 * longest2 ? ql_dot(before, after) < 0.7 : ql_dot(reference, after) < 0.2) return 1;
-            if (d1 > max_edge2 || d2 > max_edge2) return 1;
+            double widest2 = fmax(d1, fmax(d2, d3));
+            if (area1 <= 0.05 * widest2 && area1 < area0) return 1;
+            if (area0 > 0.01 * widest2 ? ql_dot(before, after) < 0.7 : ql_dot(reference, after) < 0.2) return 1;
+            if (too_long(ql_distance2(ql_at(s, v), p), d1, max_edge2, way2)) return 1;
+            if (too_long(ql_distance2(ql_at(s, v), q), d2, max_edge2, way2)) return 1;
         }
         h = ql_turn_left(s, h);
     } while (h >= 0 && h != start);
@@ -229,9 +243,7 @@ static int collapse_edge(work *w, int32_t h)
     int32_t sides[2] = {h, o};
     for (int i = 0; i < 2; ++i)
         if (sides[i] >= 0 && s->feature[ql_next(sides[i])] && s->feature[ql_previous(sides[i])]) return 0;
-    double limit2 = 1.78 * w->edge * w->edge;
-    if (length2(s, h) < 0.01 * w->edge * w->edge) limit2 = INFINITY;
-    if (move_flips(w, a, ql_at(s, b), h / 3, o < 0 ? -1 : o / 3, limit2)) return 0;
+    if (move_flips(w, a, ql_at(s, b), h / 3, o < 0 ? -1 : o / 3, longest2(w))) return 0;
     int32_t g = first_out(s, a), start = g;
     do { /* hand a's corners to b */
         int32_t next = ql_turn_left(s, g);
@@ -278,8 +290,20 @@ static double corner_cot(const double p[3], const double q[3], const double r[3]
     return ql_dot(a, b) / fmax(ql_norm(n), 1e-300);
 }
 
-static int wants_flip(const ql_surface *s, int32_t h)
+/* Between the lines a-b and c-d: how far a flip moves the surface. */
+static double diagonals_distance(const double a[3], const double b[3], const double c[3], const double d[3])
 {
+    double ab[3], cd[3], ac[3], n[3];
+    ql_sub(b, a, ab);
+    ql_sub(d, c, cd);
+    ql_sub(c, a, ac);
+    ql_cross(ab, cd, n);
+    return fabs(ql_dot(ac, n)) / fmax(ql_norm(n), 1e-300);
+}
+
+static int wants_flip(const work *w, int32_t h)
+{
+    const ql_surface *s = w->s;
     int32_t o = s->opposite[h];
     if (o < 0 || s->feature[h] || h > o) return 0;
     int32_t a = ql_from(s, h), b = ql_to(s, h), c = ql_from(s, ql_previous(h)), d = ql_from(s, ql_previous(o));
@@ -292,6 +316,7 @@ static int wants_flip(const ql_surface *s, int32_t h)
     if (fmin(b0, b1) <= 0.02 * fmax(length2(s, h), ql_distance2(pc, pd)) && fmin(b0, b1) <= 2 * fmin(a0, a1)) return 0;
     double tiny = 1e-3 * length2(s, h);
     if (a0 > tiny && a1 > tiny && ql_dot(n0, n1) < 0.9) return 0; /* keep what bends */
+    if (diagonals_distance(pa, pb, pc, pd) > FLIP_OFF * w->edge) return 0;
     ql_axpy(a0, n0, sum);
     ql_axpy(a1, n1, sum);
     (void)ql_normalise(sum);
@@ -357,7 +382,7 @@ static void flip_all(work *w)
     for (int pass = 0, again = 1; again && pass < 5; ++pass) {
         again = 0;
         for (int32_t h = 0; h < 3 * w->s->face_count; ++h)
-            if (w->s->faces[h] >= 0 && wants_flip(w->s, h)) {
+            if (w->s->faces[h] >= 0 && wants_flip(w, h)) {
                 flip_edge(w->s, h);
                 again = 1;
             }
@@ -378,7 +403,7 @@ static int is_longest(const ql_surface *s, int32_t h)
 static ql_status split_long(work *w)
 {
     const ql_surface *s = w->s;
-    double limit2 = 1.78 * w->edge * w->edge; /* (4/3)^2 */
+    double limit2 = longest2(w);
     for (int pass = 0, again = 1; again && pass < 60; ++pass) {
         again = 0;
         int32_t halves = 3 * s->face_count;
@@ -392,13 +417,23 @@ static ql_status split_long(work *w)
     return QL_OK;
 }
 
-static void collapse_short(work *w)
+/* Is h the short edge of a face that would be split many times across? */
+static int on_needle(const work *w, int32_t h)
+{
+    double longest = fmax(length2(w->s, ql_next(h)), length2(w->s, ql_previous(h)));
+    return longest > longest2(w) && longest > 100 * length2(w->s, h);
+}
+
+/* Of all faces, or, before the splits, which would make ever more of them, of needles. */
+static void collapse_short(work *w, bool needles)
 {
     double limit2 = 0.64 * w->edge * w->edge; /* (4/5)^2 */
     for (int pass = 0, again = 1; again && pass < 6; ++pass) {
         again = 0;
         for (int32_t h = 0; h < 3 * w->s->face_count; ++h)
-            if (w->s->faces[h] >= 0 && length2(w->s, h) < limit2 && collapse_edge(w, h)) again = 1;
+            if (w->s->faces[h] >= 0 && length2(w->s, h) < limit2 && (!needles || on_needle(w, h)) &&
+                collapse_edge(w, h))
+                again = 1;
     }
 }
 
@@ -458,10 +493,11 @@ ql_status ql_remesh(ql_surface *s, double edge, int rounds, const ql_closest *or
                 uint8_t *kind = &w.kind[end ? ql_to(s, h) : ql_from(s, h)];
                 if (*kind == 0) *kind = 1;
             }
+    collapse_short(&w, true);
     for (int round = 0; status == QL_OK && round < rounds; ++round) {
         status = split_long(&w);
         if (status != QL_OK) break;
-        collapse_short(&w);
+        collapse_short(&w, false);
         flip_all(&w);
         smooth_all(&w);
     }

@@ -146,6 +146,71 @@ static void torus_cell(int i, int around, int across, int32_t corner[4])
     corner[3] = a * across + d;
 }
 
+/* A smooth surface, badly sampled: re-meshing leaves it smooth, and as large. */
+static void check_remesh(ql_surface *s)
+{
+    ql_closest *tree = NULL, *lines = NULL;
+    int32_t *chain = NULL, euler = ql_surface_euler(s);
+    double area = ql_surface_area(s), edge = 0.8 * sqrt(area / 4000), n0[3], n1[3];
+    ASSERT_OK(ql_closest_of_faces(&tree, s->vertices, s->faces, s->face_count));
+    ASSERT_OK(ql_remesh_lines(s, &lines, &chain));
+    ASSERT_OK(ql_remesh(s, edge, 5, tree, lines, 1));
+    print_message("area %g, %g in %d faces\n", area, ql_surface_area(s), s->face_count);
+    assert_int_equal(ql_surface_euler(s), euler);
+    assert_true(fabs(ql_surface_area(s) - area) < 0.005 * area);
+    assert_true(s->face_count > 10000 && s->face_count < 22000);
+    for (int32_t h = 0; h < 3 * s->face_count; ++h) {
+        if (s->opposite[h] < 0) continue;
+        (void)ql_surface_normal(s, h / 3, n0);
+        (void)ql_surface_normal(s, s->opposite[h] / 3, n1);
+        assert_true(ql_dot(n0, n1) > 0.766);
+    }
+    ql_closest_destroy(tree);
+    ql_closest_destroy(lines);
+    ql_free(chain);
+    ql_surface_destroy(s);
+}
+
+/* A tube of triangles 240 times as long as wide. */
+static void test_remesh_needles(void **state)
+{
+    (void)state;
+    enum { AROUND = 1500, ROWS = 3 };
+    ql_surface s;
+    double x[3 * AROUND * ROWS];
+    int32_t tri[6 * AROUND * (ROWS - 1)], *t = tri;
+    for (int i = 0; i < AROUND; ++i)
+        for (int row = 0; row < ROWS; ++row) {
+            int a = i * ROWS + row, b = (i + 1) % AROUND * ROWS + row;
+            double at[3] = {cos(2 * M_PI * i / AROUND), sin(2 * M_PI * i / AROUND), row};
+            memcpy(x + 3 * (size_t)a, at, sizeof at);
+            if (row + 1 == ROWS) continue;
+            int32_t two[6] = {a, b, b + 1, a, b + 1, a + 1};
+            memcpy(t, two, sizeof two);
+            t += 6;
+        }
+    ASSERT_OK(ql_surface_create(&s, x, AROUND * ROWS, tri, 2 * AROUND * (ROWS - 1)));
+    check_remesh(&s);
+}
+
+/* A torus whose triangles are wider and wider around it, 30 degrees at the end. */
+static void test_remesh_gradation(void **state)
+{
+    (void)state;
+    enum { AROUND = 60, ACROSS = 40 };
+    ql_surface s;
+    double x[3 * AROUND * ACROSS];
+    int32_t tri[6 * AROUND * ACROSS], c[4];
+    for (int i = 0; i < AROUND * ACROSS; ++i) {
+        torus_at(pow((double)(i / ACROSS) / AROUND, 5), (double)(i % ACROSS) / ACROSS, 0, x + 3 * (size_t)i);
+        torus_cell(i, AROUND, ACROSS, c);
+        int32_t two[6] = {c[0], c[1], c[2], c[0], c[2], c[3]};
+        memcpy(tri + 6 * (size_t)i, two, sizeof two);
+    }
+    ASSERT_OK(ql_surface_create(&s, x, AROUND * ACROSS, tri, 2 * AROUND * ACROSS));
+    check_remesh(&s);
+}
+
 static double furthest(const ql_quads *q, const ql_surface *s)
 {
     double largest = 0, near_one[3], d2;
@@ -441,6 +506,8 @@ int main(void)
         cmocka_unit_test(test_indices_generated),
         cmocka_unit_test(test_indices_real),
         cmocka_unit_test(test_remesh),
+        cmocka_unit_test(test_remesh_needles),
+        cmocka_unit_test(test_remesh_gradation),
         cmocka_unit_test(test_fit),
         cmocka_unit_test(test_fit_lines),
         cmocka_unit_test(test_lattice),
