@@ -26,6 +26,8 @@ enum { FIT_SWEEPS = 12 };
 static const double RELAXED_DEG[] = {75, 180};
 /* Share of the effort after which beginnings with all features end when none has given a result. */
 static const double PATIENCE = 0.6;
+/* Small components leave the others at least this share of the wanted number. */
+static const double LEAST_LEFT = 0.5;
 /* The promise about the number of quads, unless they are just a few. */
 static const double OFF_TARGET = 0.1;
 enum { RELAXATIONS = sizeof RELAXED_DEG / sizeof *RELAXED_DEG };
@@ -205,6 +207,24 @@ static ql_status one_component(ql_quad_result *result, const ql_prepared *prepar
     return QL_CHAIN(status, "component %d of %d (from face %d)", c + 1, prepared->count, component->parent[0]);
 }
 
+/* The smallest first: those that are smaller than a few quads get more than their share of the wanted number, the others less. */
+static ql_status all_components(ql_quad_result *result, const ql_prepared *prepared, const ql_mesh *mesh,
+                                const double *alpha, const ql_quads_options *options, double edge, bool *relaxed)
+{
+    double wanted = prepared->area / (edge * edge), area = prepared->area, left = wanted;
+    for (int32_t c = prepared->count - 1; c >= 0; --c) {
+        const ql_component *component = &prepared->component[c];
+        int32_t before = result->face_count;
+        bool small = own_edge(component, edge, wanted) < edge;
+        double share = options->edge_length > 0 || small ? edge : sqrt(area / fmax(left, LEAST_LEFT * wanted));
+        QL_TRY(one_component(result, prepared, c, mesh, alpha, options, share, relaxed));
+        if (!small) continue;
+        area -= component->area;
+        left -= result->face_count - before;
+    }
+    return QL_OK;
+}
+
 static ql_status check_request(const ql_mesh *mesh, const double *alpha, const ql_quads_options *options)
 {
     if (!(options->edge_length > 0) && (options->target < 1 || options->target > 20000000))
@@ -233,8 +253,7 @@ ql_status ql_quads_make(ql_quad_result *result, const ql_mesh *mesh, const doubl
     if (prepared.area / (edge * edge) > 2e7)
         status = QL_FAIL(CONFIG, "edge length %g would give %.3g quads; at most 20000000", edge,
                          prepared.area / (edge * edge));
-    for (int32_t c = 0; status == QL_OK && c < prepared.count; ++c)
-        status = one_component(result, &prepared, c, mesh, alpha, options, edge, &relaxed);
+    if (status == QL_OK) status = all_components(result, &prepared, mesh, alpha, options, edge, &relaxed);
     if (status == QL_OK) status = ql_quad_result_judge(result, mesh, options->feature_angle_deg);
     if (status == QL_OK) {
         ql_quad_result_note(result, &prepared, relaxed);

@@ -188,6 +188,33 @@ static void forward(const ql_map *map, const double *rhs)
     }
 }
 
+/* g = Lww' D, row by row: most of D is zeros. */
+static ql_status multiply_lattice(const ql_map *map, double *g)
+{
+    const ql_grid *grid = map->grid;
+    int32_t nw = grid->integers, nz = grid->free_integers, first = grid->reals;
+    int32_t *column = NULL;
+    int64_t *start = NULL, terms = 0;
+    for (int64_t i = 0; i < (int64_t)nw * nz; ++i) terms += grid->lattice[i] != 0;
+    QL_TRY(QL_TAKE(start, nw + 1));
+    ql_status status = QL_TAKE(column, terms + 1);
+    for (int32_t j = 0; status == QL_OK && j < nw; ++j) {
+        start[j + 1] = start[j];
+        for (int32_t q = 0; q < nz; ++q)
+            if (grid->lattice[(int64_t)j * nz + q] != 0) column[start[j + 1]++] = q;
+    }
+    for (int32_t j = 0; status == QL_OK && j < nw; ++j)
+        for (int64_t k = map->column[first + j]; k < map->column[first + j + 1]; ++k) {
+            int32_t row = map->row[k] - first;
+            const double *d = grid->lattice + (int64_t)row * nz;
+            double l = map->entry[k], *out = g + (int64_t)j * nz;
+            for (int64_t t = start[row]; t < start[row + 1]; ++t) out[column[t]] += l * d[column[t]];
+        }
+    ql_free(start);
+    ql_free(column);
+    return status;
+}
+
 /* schur = G' G and linear = G' c with G = Lww' D. */
 static ql_status condense(ql_map *map)
 {
@@ -197,18 +224,13 @@ static ql_status condense(ql_map *map)
     QL_TRY(QL_TAKE(map->schur, (int64_t)nz * nz + 1));
     QL_TRY(QL_TAKE(map->linear, nz + 1));
     QL_TRY(QL_TAKE(g, (int64_t)nw * nz + 1));
-    for (int32_t j = 0; j < nw; ++j)
-        for (int64_t k = map->column[first + j]; k < map->column[first + j + 1]; ++k) {
-            const double *d = grid->lattice + (int64_t)(map->row[k] - first) * nz;
-            double l = map->entry[k], *out = g + (int64_t)j * nz;
-            for (int32_t q = 0; q < nz; ++q) out[q] += l * d[q];
-        }
-    if (nz > 0 && nw > 0) {
+    ql_status status = multiply_lattice(map, g);
+    if (status == QL_OK && nz > 0 && nw > 0) {
         cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, nz, nz, nw, 1, g, nz, g, nz, 0, map->schur, nz);
         cblas_dgemv(CblasRowMajor, CblasTrans, nw, nz, 1, g, nz, map->reduced + first, 1, 0, map->linear, 1);
     }
     ql_free(g);
-    return QL_OK;
+    return status;
 }
 
 ql_status ql_map_create(ql_map *map, const ql_surface *surface, const ql_cut *cut, const ql_grid *grid,

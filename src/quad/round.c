@@ -76,11 +76,13 @@ typedef struct search {
     int32_t *touch;          /* index into the conditions' terms */
     int32_t *term_condition; /* condition of a term */
     int64_t work, worked;    /* that pairs of steps have cost so far; that earlier searches have */
+    int64_t singles;         /* that single steps have cost */
 } search;
 
-/* Thousands of integers with as many broken conditions would try pairs for hours: single steps alone go on from here. A count
- * and not a time, so that results do not depend on the machine. */
-static const int64_t PAIR_WORK = 30000000, BREAKOUT_WORK = 100000000;
+/* Thousands of integers with as many broken conditions would try steps for hours: from here on no more pairs, single steps that mend
+ * or descend, or steps that break others. Counts of looks at a condition and not times, so that results do not depend on the
+ * machine. */
+static const int64_t PAIR_WORK = 30000000, SINGLE_WORK = 60000000, BREAKOUT_WORK = 100000000;
 
 static void slopes(search *s)
 {
@@ -141,9 +143,10 @@ static double shortfall(const search *s, int32_t *broken)
 }
 
 /* Change of the shortfall when z[k] moves by step. */
-static double shortfall_change(const search *s, int32_t k, double step)
+static double shortfall_change(search *s, int32_t k, double step)
 {
     double change = 0;
+    s->singles += 1 + s->touch_start[k + 1] - s->touch_start[k];
     for (int32_t i = s->touch_start[k]; i < s->touch_start[k + 1]; ++i) {
         double missing = s->missing[s->term_condition[s->touch[i]]];
         change += fmax(0, missing - s->conditions->coefficient[s->touch[i]] * step) - fmax(0, missing);
@@ -158,7 +161,7 @@ static bool mend(search *s)
     const ql_conditions *c = s->conditions;
     double best = INFINITY, best_step[2] = {0, 0};
     int32_t pick[2] = {-1, -1};
-    for (int32_t i = 0; i < c->count; ++i) {
+    for (int32_t i = 0; i < c->count && s->singles < SINGLE_WORK; ++i) {
         if (s->missing[i] <= 1e-9) continue;
         for (int32_t t = c->start[i]; t < c->start[i + 1]; ++t) {
             int32_t k = c->variable[t], n = s->n;
@@ -221,7 +224,7 @@ static bool best_weighted(search *s, const double *weight, double rate, int32_t 
     const ql_conditions *c = s->conditions;
     double best = -1e-9;
     *pick = -1;
-    for (int32_t i = 0; i < c->count; ++i) {
+    for (int32_t i = 0; i < c->count && s->work < BREAKOUT_WORK; ++i) {
         if (s->missing[i] <= 1e-9) continue;
         for (int32_t t = c->start[i]; t < c->start[i + 1]; ++t) {
             int32_t k = c->variable[t];
@@ -279,7 +282,8 @@ static ql_status break_out(search *s, int32_t *broken)
 /* Single steps that lower the energy and break nothing more. */
 static void descend(search *s)
 {
-    for (int sweep = 0; sweep < 200 + 4 * s->n; ++sweep) {
+    int64_t limit = s->singles + SINGLE_WORK;
+    for (int sweep = 0; sweep < 200 + 4 * s->n && s->singles < limit; ++sweep) {
         double best = -1e-9, best_step = 0;
         int32_t pick = -1;
         for (int32_t k = 0; k < s->n; ++k)
@@ -351,12 +355,12 @@ ql_status ql_round(const double *schur, const double *linear, int32_t n, const q
     if (status == QL_OK) status = index_conditions(&s);
     if (status == QL_OK) {
         slopes(&s);
-        for (int32_t step = 0; step < 2 * n + 100 && shortfall(&s, broken) > 0; ++step)
+        for (int32_t step = 0; step < 2 * n + 100 && s.singles < SINGLE_WORK && shortfall(&s, broken) > 0; ++step)
             if (!mend(&s)) break;
         if (shortfall(&s, broken) > 0) status = break_out(&s, broken);
         descend(&s);
         (void)shortfall(&s, broken);
-        *work += 10 * (s.work + s.worked);
+        *work += 10 * (s.work + s.worked + s.singles);
     }
     ql_free(s.slope);
     ql_free(s.missing);

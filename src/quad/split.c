@@ -16,6 +16,8 @@
 static const double LEAST_PAIR = 0.4;
 /* So near the wanted number the surface is not re-meshed again. */
 static const double NEAR_TARGET = 0.05;
+/* With so many times the wanted number sharp edges are given up (make.c): not worth the work of improving the quads. */
+static const double FAR_TOO_MANY = 1.5;
 
 typedef struct pair {
     double quality;
@@ -178,8 +180,13 @@ ql_status ql_job_split(ql_job *j, bool *found)
     patchwork p;
     *found = false;
     for (int i = 0; i < WAYS && !*found; ++i) {
+        double wanted = j->component->area / (j->edge * j->edge);
         QL_TRY(remesh(j, ways[i].share, ways[i].paired, ways[i].tries, &s, &p));
-        ql_status status = try_as_is(j, &s, &p, found);
+        ql_status status = QL_OK;
+        if (i == 0 && j->features > 0 && wanted > QL_JOB_FEW_QUADS && p.quads > FAR_TOO_MANY * wanted)
+            status = QL_FAIL(NUMERIC, "sharp edges take %d quads, %.0f are wanted", p.quads, wanted);
+        else
+            status = try_as_is(j, &s, &p, found);
         patchwork_destroy(&p);
         ql_surface_destroy(&s);
         QL_TRY(status);

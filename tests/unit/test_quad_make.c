@@ -107,6 +107,36 @@ static void test_number_of_quads(void **state)
     ql_mesh_destroy(&mesh);
 }
 
+/* A torus and specks, each smaller than a quad: all of them together as many quads as are wanted. */
+static void test_number_of_quads_with_specks(void **state)
+{
+    (void)state;
+    enum { SPECKS = 15 };
+    ql_mesh torus = {0}, mesh = {0};
+    ql_quad_result r;
+    ASSERT_OK(ql_generate_torus(&torus, 48, 24));
+    int32_t v = torus.vertex_count, f = torus.face_count;
+    ASSERT_OK(ql_mesh_create(&mesh, "specks", "specks", v + 4 * SPECKS, f + 4 * SPECKS));
+    memcpy(mesh.vertices, torus.vertices, 3 * (size_t)v * sizeof *mesh.vertices);
+    memcpy(mesh.faces, torus.faces, 3 * (size_t)f * sizeof *mesh.faces);
+    for (int i = 0; i < SPECKS; ++i, v += 4, f += 4)
+        for (int k = 0; k < 4; ++k) {
+            const double x[4][3] = {{0, 0, 0}, {1e-3, 0, 0}, {0, 1e-3, 0}, {0, 0, 1e-3}};
+            const int32_t tri[4][3] = {{0, 2, 1}, {0, 1, 3}, {1, 2, 3}, {2, 0, 3}};
+            for (int c = 0; c < 3; ++c) {
+                mesh.vertices[3 * (size_t)(v + k) + (size_t)c] = x[k][c] + (c == 2 ? 0.1 * i : 0);
+                mesh.faces[3 * (size_t)(f + k) + (size_t)c] = v + tri[k][c];
+            }
+        }
+    ASSERT_OK(ql_quads_make(&r, &mesh, NULL, &OPTIONS));
+    print_message("%d quads\n", r.face_count);
+    assert_true(r.valid);
+    assert_true(fabs(r.face_count - (double)OPTIONS.target) <= 0.1 * (double)OPTIONS.target);
+    ql_quad_result_destroy(&r);
+    ql_mesh_destroy(&mesh);
+    ql_mesh_destroy(&torus);
+}
+
 static void make_mesh(ql_mesh *mesh, int32_t vertices, int32_t faces, const double *x, const int32_t *tri)
 {
     ASSERT_OK(ql_mesh_create(mesh, "small", "", vertices, faces));
@@ -238,10 +268,15 @@ static void test_quality_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_generated),     cmocka_unit_test(test_coarse_torus),
-        cmocka_unit_test(test_given_field),   cmocka_unit_test(test_number_of_quads),
-        cmocka_unit_test(test_small),         cmocka_unit_test(test_spring),
-        cmocka_unit_test(test_split),         cmocka_unit_test(test_real),
+        cmocka_unit_test(test_generated),
+        cmocka_unit_test(test_coarse_torus),
+        cmocka_unit_test(test_given_field),
+        cmocka_unit_test(test_number_of_quads),
+        cmocka_unit_test(test_number_of_quads_with_specks),
+        cmocka_unit_test(test_small),
+        cmocka_unit_test(test_spring),
+        cmocka_unit_test(test_split),
+        cmocka_unit_test(test_real),
         cmocka_unit_test(test_quality_names),
     };
     return ql_test_main(tests);
