@@ -4,7 +4,7 @@
  * A machine has: available, budget; open, allocate, release; block_open, block_send, block_close (the tables' way to the
  * device, from any thread, without a machine) and block_wait; upload, download (complete at return); each, rows, gemm, zero;
  * enter, leave (named ranges); aside (launches beside what follows, if has_aside), meet (both have ended); replay (a recorded sequence of launches), forget (what was recorded); device (who it is, what it took); status (the first
- * error since open: after it everything does nothing). */
+ * error since open: after it everything does nothing), keep (an error of others that is one of ours). */
 #ifndef QL_CUDA_ENGINE_CORE_H
 #define QL_CUDA_ENGINE_CORE_H
 
@@ -286,42 +286,45 @@ template <class Machine> struct ql_cuda_engine {
         m.each(QL_PADDED_COUNT, ql_adam_step{adam, ahead, n.gradient, n.parameters, n.moment1, n.moment2});
     }
 
-    /* One of the steps sent ahead, from its parameters to Adam. */
+    /* Steps need the host for nothing; and each is one graph. */
+    bool needs_no_host() const { return !sharing.together() || sharing.direct_together(); }
+    bool is_one_graph() const { return !sharing.together() || (sharing.direct_together() && m.records_groups()); }
+
+    template <class Launch> void part(int which, const Launch &launch)
+    {
+        if (is_one_graph())
+            launch();
+        else
+            m.replay(which, launch);
+    }
+
+    /* A step up to its norm. A group's ranks exchange angles and gradients between its parts, which are graphs of their own where
+     * the whole is none. */
+    void launch_step()
+    {
+        if (!sharing.together()) return launch_alone();
+        part(ANGLES, [this] { launch_angles(); });
+        sharing.angles(m, n.theta);
+        part(SURFACE, [this] { launch_surface(); });
+        sharing.sum(m, n.gradient, [this] { part(OFF, [this] { launch_off(); }); });
+        part(NORM, [this] { launch_norm(); });
+    }
+
+    /* One of the steps sent ahead, from its parameters to Adam. All ranks of a group have the same gradient, so the same norm. */
     void launch_ahead()
     {
         m.each(1, ql_step_begin{n.ahead, n.step});
-        launch_alone();
+        launch_step();
         m.each(1, ql_step_end{n.ahead, n.step, n.report});
         launch_adam(ql_adam{}, n.ahead);
     }
 
-    /* A step between devices: the host has no part in it. */
-    ql_status launch_directly()
+    /* As a graph, in a group with NCCL's operations in it where all ranks can record that. */
+    template <class Launch> void replay(int which, const Launch &launch)
     {
-        launch_angles();
-        QL_TRY(sharing.angles(m, n.theta));
-        launch_surface();
-        QL_TRY(sharing.sum(m, n.gradient, [this] { launch_off(); }));
-        launch_norm();
-        return QL_OK;
-    }
-
-    /* As one graph with NCCL's operations in it where all ranks can record that. */
-    ql_status launch_together()
-    {
-        if (sharing.direct_together() && m.records_groups()) {
-            ql_status status = QL_OK;
-            m.replay(
-                WHOLE, [&] { status = launch_directly(); },
-                [&](bool mine) { return sharing.all(mine && status == QL_OK); });
-            return status;
-        }
-        m.replay(ANGLES, [this] { launch_angles(); });
-        QL_TRY(sharing.angles(m, n.theta));
-        m.replay(SURFACE, [this] { launch_surface(); });
-        QL_TRY(sharing.sum(m, n.gradient, [this] { m.replay(OFF, [this] { launch_off(); }); }));
-        m.replay(NORM, [this] { launch_norm(); });
-        return QL_OK;
+        if (!is_one_graph()) return launch();
+        if (!sharing.together()) return m.replay(which, launch);
+        m.replay(which, launch, [this](bool mine) { return sharing.all(mine); });
     }
 
     /* In a group a failure of one rank's device must reach all in a call that is collective; in others it is only kept. */
@@ -331,30 +334,32 @@ template <class Machine> struct ql_cuda_engine {
                               double terms[QL_LOSS_COUNT])
     {
         ql_cuda_engine *e = of(engine);
+        double own[1][QL_LOSS_COUNT];
         ql_step step;
         memset(&step, 0, sizeof step);
         e->fill_step(&step, number, weights);
         e->m.upload(e->n.step, &step, sizeof step);
-        ql_status status = QL_OK;
-        if (e->sharing.together())
-            status = e->sharing.agree(e->m, e->launch_together());
-        else
-            e->m.replay(WHOLE, [e] { e->launch_alone(); });
-        if (status == QL_OK) status = e->fetch_report(terms);
-        QL_TRY(QL_CHAIN(status, "step %lld", static_cast<long long>(number)));
-        terms[QL_LOSS_TOTAL] = ql_loss_total(weights, terms);
+        e->replay(WHOLE, [e] { e->launch_step(); });
+        QL_TRY(QL_CHAIN(e->look(e->n.report, 1, weights, own, &e->norm), "step %lld", static_cast<long long>(number)));
+        memcpy(terms, own[0], sizeof own[0]);
         return QL_OK;
     }
 
-    ql_status fetch_report(double terms[QL_LOSS_COUNT])
+    /* What `count` steps left on the device. In a group collective: the worst status of all ranks, the mesh's terms, the largest
+     * wishes. */
+    ql_status look(const ql_report *from, int count, const ql_loss_weights *weights, double (*terms)[QL_LOSS_COUNT],
+                   double *norms)
     {
-        ql_report report = {};
-        m.download(&report, n.report, sizeof report);
-        memcpy(terms, report.terms, sizeof report.terms);
-        norm = sqrt(report.squares); /* as in ql_step_end */
-        if (!sharing.together()) return m.status();
-        QL_TRY(sharing.agree(m, QL_OK));
-        return sharing.terms(terms, &base.vote);
+        ql_report report[QL_ENGINE_AHEAD] = {};
+        if (sharing.direct_together()) QL_TRY(sharing.agree(m)); /* or we would wait for a rank that launched nothing */
+        m.download(report, from, static_cast<size_t>(count) * sizeof *report);
+        for (int k = 0; k < count; ++k) {
+            memcpy(terms[k], report[k].terms, sizeof terms[k]);
+            norms[k] = sqrt(report[k].squares); /* as in ql_step_end */
+        }
+        QL_TRY(sharing.together() ? sharing.exchange(m, terms, count, &base) : m.status());
+        for (int k = 0; k < count; ++k) terms[k][QL_LOSS_TOTAL] = ql_loss_total(&weights[k], terms[k]);
+        return QL_OK;
     }
 
     /* The norm came with the terms, so this only launches: the device works on while the host looks at the terms. */
@@ -368,8 +373,8 @@ template <class Machine> struct ql_cuda_engine {
         return e->status();
     }
 
-    /* Their parameters go to the device in one piece, their reports come back in one, nothing travels in between. A group's ranks
-     * meet in every step. */
+    /* Their parameters go to the device in one piece, their reports come back in one, nothing travels in between: but in a group
+     * that goes through the host, step by step. */
     static ql_status advance(ql_engine *engine, int64_t first, int count, const ql_loss_weights *weights,
                              double (*terms)[QL_LOSS_COUNT], double *norms)
     {
@@ -378,28 +383,18 @@ template <class Machine> struct ql_cuda_engine {
             int64_t next;
             ql_step step[QL_ENGINE_AHEAD];
         } head; /* as ql_ahead begins */
-        ql_report report[QL_ENGINE_AHEAD];
         static_assert(offsetof(ql_ahead, step) == offsetof(decltype(head), step), "sent in one piece");
-        if (e->sharing.together()) return e->advance_together(first, count, weights, terms, norms);
+        if (!e->needs_no_host()) return e->advance_one_by_one(first, count, weights, terms, norms);
         memset(static_cast<void *>(&head), 0, sizeof head);
-        memset(report, 0, sizeof report);
         for (int k = 0; k < count; ++k) e->fill_step(&head.step[k], first + k, &weights[k]);
-        const size_t steps = static_cast<size_t>(count);
-        e->m.upload(e->n.ahead, &head, offsetof(ql_ahead, step) + steps * sizeof(ql_step));
-        for (int k = 0; k < count; ++k) e->m.replay(AHEAD, [e] { e->launch_ahead(); });
-        e->m.download(report, e->n.ahead->report, steps * sizeof(ql_report));
-        QL_TRY(QL_CHAIN(e->m.status(), "steps %lld to %lld", static_cast<long long>(first),
-                        static_cast<long long>(first + count - 1)));
-        for (int k = 0; k < count; ++k) {
-            memcpy(terms[k], report[k].terms, sizeof terms[k]);
-            terms[k][QL_LOSS_TOTAL] = ql_loss_total(&weights[k], terms[k]);
-            norms[k] = sqrt(report[k].squares);
-        }
-        return QL_OK;
+        e->m.upload(e->n.ahead, &head, offsetof(ql_ahead, step) + static_cast<size_t>(count) * sizeof(ql_step));
+        for (int k = 0; k < count; ++k) e->replay(AHEAD, [e] { e->launch_ahead(); });
+        return QL_CHAIN(e->look(e->n.ahead->report, count, weights, terms, norms), "steps %lld to %lld",
+                        static_cast<long long>(first), static_cast<long long>(first + count - 1));
     }
 
-    ql_status advance_together(int64_t first, int count, const ql_loss_weights *weights, double (*terms)[QL_LOSS_COUNT],
-                               double *norms)
+    ql_status advance_one_by_one(int64_t first, int count, const ql_loss_weights *weights,
+                                 double (*terms)[QL_LOSS_COUNT], double *norms)
     {
         for (int k = 0; k < count; ++k) {
             QL_TRY(evaluate(&base, first + k, &weights[k], terms[k]));
@@ -433,7 +428,10 @@ template <class Machine> struct ql_cuda_engine {
         int64_t faces = e->n.plan.faces;
         angle.prepare(e->n.ones);
         for (int chunk = 0; chunk < e->n.plan.angle_chunks; ++chunk) angle.forward(chunk);
-        if (e->sharing.together()) QL_TRY(e->sharing.agree(e->m, e->sharing.angles(e->m, e->n.theta)));
+        if (e->sharing.together()) {
+            e->sharing.angles(e->m, e->n.theta);
+            QL_TRY(e->sharing.agree(e->m));
+        }
         float *buffer = static_cast<float *>(ql_memory_take(static_cast<size_t>(faces), sizeof(float)));
         if (buffer == nullptr) return QL_FAIL(NO_MEMORY, "no memory for %d angles", e->n.plan.faces);
         e->m.download(buffer, e->n.theta, static_cast<size_t>(faces) * sizeof(float));

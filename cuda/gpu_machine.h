@@ -145,6 +145,10 @@ class ql_gpu_machine
     }
 
     ql_status status() const { return first_error; }
+    void keep(ql_status status)
+    {
+        if (!failed()) first_error = status;
+    }
 
     void device(ql_engine_device *device)
     {
@@ -174,6 +178,8 @@ class ql_gpu_machine
     {
         if (failed() || bytes == 0) return;
         void *landing = bytes > QL_PINNED ? to : static_cast<char *>(pinned) + QL_PINNED;
+        if (waits_for_others && landing == to) wait_for_group(); /* a copy to ordinary memory waits without a limit */
+        if (failed()) return;
         check(cudaMemcpyAsync(landing, from, bytes, cudaMemcpyDeviceToHost, stream), "cudaMemcpyAsync to the host");
         if (!failed()) wait_for_device();
         if (!failed() && landing != to) memcpy(to, landing, bytes);
@@ -254,10 +260,10 @@ class ql_gpu_machine
         replay(which, sequence, [](bool mine) { return mine; });
     }
 
-    /* All graphs; before what they contain goes (a communicator). */
+    /* All graphs; before what they contain goes: a communicator, whose end waits for theirs. One that still runs is freed when it ends
+     * (cuGraphExecDestroy), so nobody waits here for a rank that is lost. */
     void forget()
     {
-        if (stream != nullptr) (void)cudaStreamSynchronize(stream);
         for (cudaGraphExec_t &one : graph) drop(&one);
     }
 
@@ -277,6 +283,8 @@ class ql_gpu_machine
     {
         if (array != nullptr) (void)cudaFreeHost(array);
     }
+
+    static void give_up(ql_comm *direct) { ql_nccl_give_up(direct); }
 
     /* Collective: NCCL where all ranks can, else nullptr (through the host), and a line that says why. */
     ql_status connect(ql_comm **direct, ql_comm *group)
@@ -301,6 +309,7 @@ class ql_gpu_machine
         else if (status == QL_OK && group->rank == 0)
             QL_INFO("engine cuda: %d ranks share a mesh through MPI and pinned host memory: %s", group->size, why);
         ql_free(all);
+        waits_for_others = *direct != nullptr;
         return status;
     }
 
@@ -314,7 +323,7 @@ class ql_gpu_machine
     ql_status first_error = QL_OK;
     int64_t calls[QL_SEQUENCES] = {};
     int device_number = 0;
-    bool nccl_recorded = false;
+    bool nccl_recorded = false, waits_for_others = false;
     ql_meter meter = {};
 
     static int driver_version()
@@ -342,10 +351,26 @@ class ql_gpu_machine
         return QL_OK;
     }
 
+    /* The device may wait for that of a rank that is lost: for a group's steps at most as long as for its calls. */
+    void wait_for_group()
+    {
+        const double since = ql_clock_s();
+        cudaError_t result = cudaErrorNotReady;
+        check(cudaEventRecord(done, stream), "cudaEventRecord");
+        while (!failed() && (result = cudaEventQuery(done)) == cudaErrorNotReady) {
+            (void)cudaGetLastError(); /* or the next launch takes it for its own */
+            if (ql_clock_s() - since > QL_NCCL_LIMIT_S)
+                keep(QL_FAIL(ENVIRONMENT, "NCCL: steps with other ranks were not over after %d s",
+                             static_cast<int>(QL_NCCL_LIMIT_S)));
+        }
+        check(result, "cudaEventQuery");
+    }
+
     /* A thread alone spins, which costs a core and saves microseconds; several sleep, or they would take cores from each
      * other. */
     void wait_for_device()
     {
+        if (waits_for_others) return wait_for_group();
         if (__atomic_load_n(&ql_gpu_machines, __ATOMIC_RELAXED) < 2) {
             check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
             return;

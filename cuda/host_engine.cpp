@@ -38,11 +38,7 @@ extern "C" void ql_cuda_host_faults(int64_t fail_at, ql_status status, int64_t m
     ql_faults.memory = memory > 0 ? memory : INT64_MAX;
 }
 
-extern "C" void ql_cuda_host_groups(bool direct, bool recorded)
-{
-    ql_faults.direct = direct;
-    ql_faults.cannot_record = !recorded;
-}
+extern "C" void ql_cuda_host_group(int way) { ql_faults.group = way; }
 
 extern "C" void ql_cuda_host_aside(int when) { ql_faults.aside = when; }
 

@@ -25,9 +25,11 @@ int64_t ql_cuda_host_calls(void);
 /* Blocks of what would be the device's memory or pinned, taken so far. */
 int64_t ql_cuda_host_allocations(void);
 
-/* Groups: whether arrays go directly from rank to rank, as between GPUs (the same on all ranks), and whether this rank can
- * record that as a graph. How many steps of groups ran as recorded so far. */
-void ql_cuda_host_groups(bool direct, bool recorded);
+/* How the ranks of a group, all alike, are joined from now on: through the host; directly, as between GPUs, steps as graphs; the
+ * same where this rank (it alone may differ) cannot record them; the same where graphs can hold no exchanges. And how many steps of
+ * groups ran as recorded so far. */
+enum { QL_GROUP_HOST, QL_GROUP_DIRECT, QL_GROUP_UNRECORDED, QL_GROUP_PARTS };
+void ql_cuda_host_group(int way);
 int64_t ql_cuda_host_recorded(void);
 
 /* What a device may run beside the rest of a step: in its place before the rest, as late as it may be, or as for a large mesh. */

@@ -16,12 +16,12 @@ struct ql_host_faults {
     int64_t calls, fail_at;
     ql_status status;
     int64_t memory;
-    bool direct, cannot_record; /* groups, see host_engine.h */
+    int group; /* see host_engine.h */
     int64_t recorded;
     int aside; /* see host_engine.h */
     int64_t allocations;
 };
-inline ql_host_faults ql_faults = {0, -1, QL_OK, INT64_MAX, false, false, 0, 0, 0};
+inline ql_host_faults ql_faults = {0, -1, QL_OK, INT64_MAX, 0, 0, 0, 0};
 
 template <bool LANES> class ql_host_machine
 {
@@ -86,6 +86,10 @@ template <bool LANES> class ql_host_machine
     }
     void release(void *memory) { ql_free(memory); }
     ql_status status() const { return first_error; }
+    void keep(ql_status status)
+    {
+        if (first_error == QL_OK) first_error = status;
+    }
 
     void upload(void *to, const void *from, size_t bytes)
     {
@@ -116,14 +120,14 @@ template <bool LANES> class ql_host_machine
     void leave() {}
     template <class Sequence> void replay(int, const Sequence &sequence) { sequence(); }
     /* As on the device: decided with the second call, together. */
-    template <class Sequence, class Agree> void replay(int, const Sequence &sequence, const Agree &all_have)
+    template <class Sequence, class Agree> void replay(int which, const Sequence &sequence, const Agree &all_have)
     {
-        if (steps++ == 1) has_graph = all_have(!ql_faults.cannot_record);
+        if (calls[which]++ == 1) has_graph[which] = all_have(ql_faults.group != QL_GROUP_UNRECORDED);
         sequence();
-        ql_faults.recorded += has_graph;
+        ql_faults.recorded += has_graph[which];
     }
     void forget() {}
-    bool records_groups() const { return true; }
+    bool records_groups() const { return ql_faults.group != QL_GROUP_PARTS; }
 
     /* What a group needs: host memory that the device reaches; here groups go through the host. */
     ql_status take_host(float **array, int64_t count)
@@ -133,11 +137,12 @@ template <bool LANES> class ql_host_machine
         return *array != nullptr ? QL_OK : QL_FAIL(NO_MEMORY, "no memory for a group's buffers");
     }
     static void give_host(float *array) { ql_free(array); }
+    static void give_up(ql_comm *) {}
     /* Its "device" memory is the host's: any communicator can be the one between devices. */
     ql_status connect(ql_comm **direct, ql_comm *group)
     {
         *direct = nullptr;
-        if (!ql_faults.direct) return QL_OK;
+        if (ql_faults.group == QL_GROUP_HOST) return QL_OK;
         int members[16];
         for (int rank = 0; rank < 16; ++rank) members[rank] = rank;
         if (group->size > 16) return QL_FAIL(INTERNAL, "more ranks than a test has");
@@ -183,8 +188,9 @@ template <bool LANES> class ql_host_machine
     }
 
     ql_status first_error = QL_OK;
-    int64_t steps = 0; /* of a group */
-    bool has_graph = false;
+    enum { SEQUENCES = 5 };
+    int64_t calls[SEQUENCES] = {};
+    bool has_graph[SEQUENCES] = {};
     ql_lanes *lanes = nullptr;
     const void *later = nullptr; /* of the caller, which waits for it with meet */
     void (*run_later)(const void *what) = nullptr;

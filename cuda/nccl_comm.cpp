@@ -262,8 +262,10 @@ static ql_status poll(ql_comm *comm, ql_message *message, bool *arrived)
 static void destroy(ql_comm *comm)
 {
     nccl_comm *c = of(comm);
-    /* What still runs when all is over waits for a rank that is lost. */
-    const bool hangs = c->own != nullptr && cudaStreamQuery(c->own) == cudaErrorNotReady;
+    /* What still runs when all is over waits for a rank that is lost. In a graph the operations run where that was launched. */
+    const bool hangs = c->own != nullptr && (cudaStreamQuery(c->own) == cudaErrorNotReady ||
+                                             cudaStreamQuery(c->engine) == cudaErrorNotReady);
+    if (hangs) (void)cudaGetLastError(); /* or the next launch takes it for its own */
     if (c->nccl != nullptr) ql_nccl_leave(&calls, c, hangs || c->broken, QL_NCCL_LIMIT_S);
     if (c->before != nullptr) (void)cudaEventDestroy(c->before);
     if (c->after != nullptr) (void)cudaEventDestroy(c->after);
@@ -313,3 +315,5 @@ ql_status ql_nccl_open(ql_comm **comm, ql_comm *group, CUstream_st *stream)
         destroy(&c->base);
     return status;
 }
+
+void ql_nccl_give_up(ql_comm *comm) { of(comm)->broken = true; }

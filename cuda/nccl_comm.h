@@ -75,6 +75,9 @@ int ql_nccl_version(char *why, size_t size);
 /* Collective over `group`, after ql_nccl_choose said yes. *comm is NULL where NCCL did not start on all ranks (a line says why):
  * the group goes through the host. `stream`: of the engine, borrowed as the group is. */
 ql_status ql_nccl_open(ql_comm **comm, ql_comm *group, CUstream_st *stream);
+
+/* A rank has failed: destroy waits for nothing that was begun. */
+void ql_nccl_give_up(ql_comm *comm);
 #endif
 
 #endif

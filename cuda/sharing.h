@@ -3,7 +3,8 @@
  * off-surface points are computed.
  *
  * Between devices by a communicator whose arrays lie there (NCCL, nccl_comm.h), or through pinned host memory by the group's own
- * (engine/reduce.h: the same bytes for the same ranks). Loss terms and votes always go through the host: 60 bytes. */
+ * (engine/reduce.h: the same bytes for the same ranks). What the hosts want to know of each other, statuses, wishes and the loss terms
+ * of the steps that were sent ahead, goes between the hosts in one piece (ql_word). */
 #ifndef QL_CUDA_SHARING_H
 #define QL_CUDA_SHARING_H
 
@@ -17,6 +18,14 @@ extern "C" {
 }
 
 enum { QL_BUCKET_SDF, QL_BUCKET_ANGLE, QL_BUCKETS };
+
+/* What a rank tells all others at a time. */
+struct ql_word {
+    int32_t status;
+    int32_t vote; /* engine/engine.h */
+    double pace_s;
+    double terms[QL_ENGINE_AHEAD][QL_LOSS_COUNT];
+};
 
 template <class Machine> class ql_sharing
 {
@@ -34,6 +43,8 @@ template <class Machine> class ql_sharing
         const ql_reduce_setup setup = {with, QL_NUMBER_FLOAT32, 0, 1, border, QL_BUCKETS};
         plan = its_plan;
         ql_status status = ql_reduce_create(&reduce, &setup);
+        words = static_cast<ql_word *>(ql_memory_take(static_cast<size_t>(with->size), sizeof *words));
+        if (status == QL_OK && words == nullptr) status = QL_FAIL(NO_MEMORY, "no memory for a group's words");
         if (status == QL_OK) status = m.take_host(&host_theta, plan.faces);
         if (status == QL_OK) status = m.take_host(&host_gradient, QL_PADDED_COUNT);
         if (status == QL_OK) {
@@ -51,8 +62,11 @@ template <class Machine> class ql_sharing
 
     void close()
     {
-        if (direct != nullptr) ql_comm_destroy(direct);
+        if (direct != nullptr && broken) Machine::give_up(direct);
+        ql_comm_destroy(direct);
         direct = group = nullptr;
+        ql_free(words);
+        words = nullptr;
         ql_reduce_destroy(&reduce);
         ql_arena_destroy(&buffers);
         Machine::give_host(host_theta);
@@ -63,48 +77,49 @@ template <class Machine> class ql_sharing
     /* Collective: whether all say yes. */
     bool all(bool mine)
     {
-        const ql_status status = ql_comm_agree(group, mine ? QL_OK : QL_FAIL(ENVIRONMENT, "not recorded"));
-        if (status != QL_OK) ql_error_clear();
-        return status == QL_OK;
+        word.status = mine ? QL_OK : QL_STATUS_ENVIRONMENT;
+        return tell() == QL_OK && first_bad() == nullptr;
     }
 
-    /* Collective: the worst of all ranks' statuses and devices. */
-    ql_status agree(Machine &m, ql_status status)
+    /* Collective: the worst of all ranks' devices. Takes memory only where one has failed. */
+    ql_status agree(Machine &m)
     {
-        return ql_comm_agree(group, status != QL_OK ? status : m.status());
+        word.status = m.status();
+        QL_TRY(tell());
+        if (first_bad() == nullptr) return QL_OK;
+        broken = true;
+        return ql_comm_agree(group, m.status());
     }
 
-    /* Collective: the angles of all faces. */
-    ql_status angles(Machine &m, float *theta)
+    /* Collective: own terms of `count` steps become those of the mesh, wishes the largest of all. */
+    ql_status exchange(Machine &m, double (*terms)[QL_LOSS_COUNT], int count, ql_engine *base)
     {
-        const int64_t faces = plan.faces;
-        if (direct == nullptr)
-            m.download(host_theta + plan.first, theta + plan.first, static_cast<size_t>(plan.own) * sizeof(float));
-        for (int rank = 0; rank <= reduce.ranks; ++rank) reduce.border[rank] = ql_reduce_begin_of(&reduce, rank, faces);
-        if (direct != nullptr) return gather_directly(theta);
-        QL_TRY(ql_reduce_gather(&reduce, host_theta, 1, QL_NUMBER_FLOAT32));
-        m.upload(theta, host_theta, static_cast<size_t>(faces) * sizeof(float));
+        memcpy(word.terms, terms, static_cast<size_t>(count) * sizeof *terms);
+        word.vote = base->vote;
+        word.pace_s = base->pace_s;
+        QL_TRY(agree(m));
+        memset(terms, 0, static_cast<size_t>(count) * sizeof *terms);
+        for (const ql_word *one = words; one < words + group->size; ++one) {
+            if (one->vote > base->vote) base->vote = one->vote;
+            if (one->pace_s > base->pace_s) base->pace_s = one->pace_s;
+            for (int k = 0; k < count; ++k)
+                for (int term = 0; term < QL_LOSS_COUNT; ++term) terms[k][term] += one->terms[k][term];
+        }
         return QL_OK;
     }
 
+    /* Collective: the angles of all faces. The machine keeps an error until all agree, here and in `sum`. */
+    void angles(Machine &m, float *theta) { m.keep(direct != nullptr ? gather_directly(theta) : gather(m, theta)); }
+
     /* Collective. The angle bucket is ready on the device; `meanwhile` launches what computes the other one. */
-    template <class Launch> ql_status sum(Machine &m, float *gradient, const Launch &meanwhile)
+    template <class Launch> void sum(Machine &m, float *gradient, const Launch &meanwhile)
     {
-        if (direct != nullptr) return sum_directly(gradient, meanwhile);
+        if (direct != nullptr) return m.keep(sum_directly(gradient, meanwhile));
         fetch(m, QL_BUCKET_ANGLE, gradient);
         meanwhile();
-        QL_TRY(reduce_on_host(m, QL_BUCKET_ANGLE, gradient));
+        m.keep(reduce_on_host(m, QL_BUCKET_ANGLE, gradient));
         fetch(m, QL_BUCKET_SDF, gradient);
-        return reduce_on_host(m, QL_BUCKET_SDF, gradient);
-    }
-
-    /* Collective: own terms become those of the mesh, the vote the largest. */
-    ql_status terms(double values[QL_LOSS_COUNT], int *vote)
-    {
-        double own[1][QL_LOSS_COUNT];
-        memcpy(own[0], values, sizeof own[0]);
-        QL_TRY(ql_reduce_terms_begin(&reduce, own, *vote));
-        return ql_reduce_terms_finish(&reduce, values, vote);
+        m.keep(reduce_on_host(m, QL_BUCKET_SDF, gradient));
     }
 
   private:
@@ -114,6 +129,32 @@ template <class Machine> class ql_sharing
     ql_reduce reduce = {};
     ql_arena buffers = {};
     float *host_theta = nullptr, *host_gradient = nullptr; /* pinned */
+    ql_word word = {}, *words = nullptr;                   /* ours, all ranks' */
+    bool broken = false;                                   /* a rank has failed: nobody waits for its operations */
+
+    ql_status tell() { return group->kind->allgather(group, &word, words, sizeof word); }
+
+    const ql_word *first_bad() const
+    {
+        for (const ql_word *one = words; one < words + group->size; ++one)
+            if (one->status != QL_OK) return one;
+        return nullptr;
+    }
+
+    void find_borders()
+    {
+        for (int rank = 0; rank <= reduce.ranks; ++rank)
+            reduce.border[rank] = ql_reduce_begin_of(&reduce, rank, plan.faces);
+    }
+
+    ql_status gather(Machine &m, float *theta)
+    {
+        m.download(host_theta + plan.first, theta + plan.first, static_cast<size_t>(plan.own) * sizeof(float));
+        find_borders();
+        QL_TRY(ql_reduce_gather(&reduce, host_theta, 1, QL_NUMBER_FLOAT32));
+        m.upload(theta, host_theta, static_cast<size_t>(plan.faces) * sizeof(float));
+        return QL_OK;
+    }
 
     void fetch(Machine &m, int bucket, const float *gradient)
     {
@@ -130,12 +171,13 @@ template <class Machine> class ql_sharing
         QL_TRY(ql_reduce_turn(&reduce, bucket, host_gradient));
         QL_TRY(ql_reduce_finish(&reduce, bucket));
         m.upload(gradient + b.begin, host_gradient + b.begin, static_cast<size_t>(b.end - b.begin) * sizeof(float));
-        return QL_OK; /* the machine keeps its error until all agree */
+        return QL_OK;
     }
 
     ql_status gather_directly(float *theta)
     {
         ql_request request = {};
+        find_borders();
         int *count = reduce.gather_table, *at = count + reduce.ranks;
         for (int rank = 0; rank < reduce.ranks; ++rank) {
             at[rank] = static_cast<int>(reduce.border[rank]);

@@ -160,7 +160,7 @@ static ql_status take_steps(bench_job *job, int64_t first, int count)
  * engine takes without us, the peak measured in between. */
 static ql_status time_steps(bench_job *job, int64_t steps, bench_times *times)
 {
-    const bool ahead = job->kind->advance != NULL && job->world->size == 1;
+    const bool ahead = job->kind->advance != NULL;
     const int64_t warm = ahead ? 2 : 1;
     double flop = 0;
     for (int64_t step = 0; step < warm; ++step) QL_TRY(take_steps(job, step, 1));

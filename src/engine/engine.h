@@ -111,7 +111,9 @@ enum { QL_ENGINE_AHEAD = 8 }; /* steps that ql_engine_steps takes at most */
 
 struct ql_engine {
     const ql_engine_class *kind;
-    int vote; /* before evaluate our own wish, afterwards the largest of the group's (alone: unchanged); see train.c */
+    /* Before evaluate or advance our own, afterwards the largest of the group's (alone: unchanged); see train.c. */
+    int vote;      /* what to do next */
+    double pace_s; /* what a step takes; of engines that have `advance` only */
 };
 
 /* All engines, compiled in or not; NULL-terminated. */

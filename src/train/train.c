@@ -206,11 +206,13 @@ static void report_progress(const training *t, const double terms[QL_LOSS_COUNT]
     t->callbacks->progress(t->callbacks->context, &progress);
 }
 
-/* Steps until somebody must look: one where the engine waits for us anyhow, or the ranks of a group exchange wishes. */
+/* Steps until somebody must look: one where the engine waits for us anyhow. The ranks of a group must find the same number, so they
+ * take the slowest one's pace, as they heard of it when they looked last. */
 static int steps_ahead(const training *t)
 {
-    if (t->job->engine->advance == NULL || shared(t) || !(t->recent_s_per_step > 0)) return 1;
-    const double fit = AHEAD_S / t->recent_s_per_step, left = (double)(t->last_step - t->step);
+    const double pace_s = shared(t) ? t->engine->pace_s : t->recent_s_per_step;
+    if (t->job->engine->advance == NULL || !(pace_s > 0)) return 1;
+    const double fit = AHEAD_S / pace_s, left = (double)(t->last_step - t->step);
     const double most = fmin(QL_ENGINE_AHEAD, left);
     return fit < 1 ? 1 : (int)fmin(fit, most);
 }
@@ -237,6 +239,10 @@ static ql_status take_steps(training *t, double terms[QL_LOSS_COUNT])
     ql_loss_weights weights[QL_ENGINE_AHEAD];
     double all[QL_ENGINE_AHEAD][QL_LOSS_COUNT], norms[QL_ENGINE_AHEAD];
     const int count = steps_ahead(t);
+    if (shared(t)) {
+        t->engine->vote = wish(t);
+        t->engine->pace_s = t->recent_s_per_step;
+    }
     for (int k = 0; k < count; ++k) weights[k] = ql_loss_weights_at(&t->job->options->train, t->step + k);
     const double began = ql_clock_s();
     QL_TRY(ql_engine_steps(t->engine, t->step, count, weights, all, norms));
@@ -258,7 +264,7 @@ static ql_status write_checkpoint(training *t)
     return t->callbacks->checkpoint(t->callbacks->context, &snapshot);
 }
 
-/* After a step: what was wished for now, or in a group when that step began. */
+/* After steps: what was wished for now, or in a group when they began. */
 static ql_status heed(training *t)
 {
     const int what = shared(t) ? t->engine->vote : wish(t);
@@ -271,7 +277,6 @@ static ql_status heed(training *t)
 static ql_status run_steps(training *t, double terms[QL_LOSS_COUNT])
 {
     while (t->step < t->last_step) {
-        if (shared(t)) t->engine->vote = wish(t);
         QL_TRY(take_steps(t, terms));
         if (t->step < t->last_step) QL_TRY(heed(t));
     }

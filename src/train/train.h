@@ -46,7 +46,7 @@ typedef struct ql_train_progress {
     const double *terms;              /* QL_LOSS_COUNT */
 } ql_train_progress;
 
-/* All optional. In a group the wish of any rank counts, one step later; `checkpoint` is called on rank 0 of the group only. An engine
+/* All optional. In a group the wish of any rank counts, one look later; `checkpoint` is called on rank 0 of the group only. An engine
  * on a device may take up to QL_ENGINE_AHEAD steps, 0.05 s, between two looks: wishes are asked for, and a loss that is not finite is
  * seen, so much later; what is written at a step is that step's all the same. */
 typedef struct ql_train_callbacks {

@@ -196,25 +196,33 @@ static void ahead_as_one_by_one(const ql_engine_class *kind)
     close_fixture(&f);
 }
 
-/* A group of one rank has the same bytes as none, with its sums and angles sent round (and, on a GPU, in the graph). */
+/* A group of one rank has the same bytes as none, with its sums and angles sent round (and, on a GPU, in the graph), asked for one
+ * by one and sent ahead. */
 static void group_of_one(const ql_engine_class *kind)
 {
     fixture f;
     ql_comm *self;
-    double *alone = NULL, *group = NULL;
+    double *gradient[2] = {NULL, NULL}, rows[2][6][QL_LOSS_COUNT + 1];
+    float *parameters[2] = {NULL, NULL};
     open_fixture(&f, "torus", 33, SEED);
-    ASSERT_OK(QL_TAKE(alone, QL_PARAMETER_COUNT));
-    ASSERT_OK(QL_TAKE(group, QL_PARAMETER_COUNT));
     ASSERT_OK(ql_comm_self(&self));
-    three_times(&f, kind, alone);
-    (void)setenv("QL_CUDA_NCCL_ALONE", "1", 1);
-    f.setup.group = self;
-    three_times(&f, kind, group);
+    for (int k = 0; k < 2; ++k) {
+        ASSERT_OK(QL_TAKE(gradient[k], QL_PARAMETER_COUNT));
+        ASSERT_OK(QL_TAKE(parameters[k], QL_PARAMETER_COUNT));
+        f.setup.group = k > 0 ? self : NULL;
+        if (k > 0) (void)setenv("QL_CUDA_NCCL_ALONE", "1", 1);
+        three_times(&f, kind, gradient[k]);
+        six_steps(&f, kind, k > 0, rows[k], parameters[k]);
+    }
     (void)unsetenv("QL_CUDA_NCCL_ALONE");
-    assert_memory_equal(alone, group, QL_PARAMETER_COUNT * sizeof *alone);
+    assert_memory_equal(gradient[0], gradient[1], QL_PARAMETER_COUNT * sizeof *gradient[0]);
+    assert_memory_equal(parameters[0], parameters[1], QL_PARAMETER_COUNT * sizeof *parameters[0]);
+    assert_memory_equal(rows[0], rows[1], sizeof rows[0]);
+    for (int k = 0; k < 2; ++k) {
+        ql_free(gradient[k]);
+        ql_free(parameters[k]);
+    }
     ql_comm_destroy(self);
-    ql_free(alone);
-    ql_free(group);
     close_fixture(&f);
 }
 

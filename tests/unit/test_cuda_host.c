@@ -158,11 +158,11 @@ static void products_by_tiles(void **state)
 static void a_group_of_one(void **state)
 {
     (void)state;
-    for (int direct = 0; direct < 2; ++direct) {
-        ql_cuda_host_groups(direct == 1, true);
+    for (int way = QL_GROUP_HOST; way <= QL_GROUP_DIRECT; ++way) {
+        ql_cuda_host_group(way);
         group_of_one(&ql_engine_cuda_on_host);
     }
-    ql_cuda_host_groups(false, true);
+    ql_cuda_host_group(QL_GROUP_HOST);
 }
 
 /* The same points and dropped blocks as the other engines draw (model/sample.h), near and far, from anywhere on. */

@@ -182,12 +182,12 @@ static void nothing_is_allocated(void **state)
         f.setup.group = one;
         f.options.train.deterministic = false;
         (void)setenv("QL_CUDA_NCCL_ALONE", "1", 1);
-        for (int direct = 0; direct < 2; ++direct) {
-            ql_cuda_host_groups(direct == 1, true);
+        for (int way = QL_GROUP_HOST; way <= QL_GROUP_PARTS; ++way) {
+            ql_cuda_host_group(way);
             steps_take_nothing(&f);
         }
         (void)unsetenv("QL_CUDA_NCCL_ALONE");
-        ql_cuda_host_groups(false, true);
+        ql_cuda_host_group(QL_GROUP_HOST);
         ql_comm_destroy(one);
         close_fixture(&f);
     }
