@@ -4,7 +4,7 @@
  * gradient and moment arrays. Engines that are not compiled in are still listed and say how to get them.
  *
  * The ranks of a group (setup->group) share a mesh: each has the same tables and state, does its part of the faces and points,
- * and ends every call with the same numbers. Then create, evaluate, apply, theta and field are collective. With
+ * and ends every call with the same numbers. Then create, evaluate, apply, advance, theta and field are collective. With
  * train.deterministic the numbers are those of a rank alone, to the byte.
  *
  * Order of a step (method, section 4): evaluate = draw off-surface points and dropped blocks, angle network forward, SDF

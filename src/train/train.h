@@ -3,7 +3,8 @@
  *
  * The ranks of a group may train it together: all call ql_train_mesh with the same mesh, options and snapshot, take the same
  * way and end with the same status and result; a failure of one is a failure of all, with its text. Each rank's wish to stop
- * or to checkpoint travels with a step's loss terms, so all know at the end of that step what all will do.
+ * or to checkpoint travels with the loss terms of a step, or of the few that an engine takes at once, so all know at their end what
+ * all will do.
  */
 #ifndef QL_TRAIN_TRAIN_H
 #define QL_TRAIN_TRAIN_H

@@ -309,6 +309,20 @@ else
     say "SKIPPED: two-ranks (no mpirun)" && skipped=$((skipped + 1))
 fi
 
+# Two ranks with a GPU each: over NCCL, its operations in the graph, eight steps sent ahead; twice, for the same parameters.
+if command -v mpirun >/dev/null 2>&1 && [ $engine = cuda ] && [ "$(nvidia-smi -L 2>/dev/null | wc -l)" -gt 1 ]; then
+    for run in 1 2; do
+        check two-gpus-$run 60 mpirun --allow-run-as-root --oversubscribe -n 2 "$bin/quadloom" bench train --faces 50000 --steps 24 --json \
+            --set engine.name=cuda --set engine.precision=tf32 --set train.deterministic=false
+        [ -s "$place/two-gpus-$run.out" ] || continue
+        tr -d '\n' <"$place/two-gpus-$run.out" >>"$bench_file" && echo >>"$bench_file"
+        say "    $(figures "$place/two-gpus-$run.out")"
+        grep -h 'through MPI' "$place/two-gpus-$run.err" | tee -a "$summary"
+    done
+else
+    say "SKIPPED: two-gpus (no mpirun, or one GPU)" && skipped=$((skipped + 1))
+fi
+
 # What the second stream brings to small meshes.
 if [ $engine = cuda ]; then
     export QL_CUDA_STREAMS=1
