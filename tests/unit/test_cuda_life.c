@@ -182,7 +182,7 @@ static void nothing_is_allocated(void **state)
         f.setup.group = one;
         f.options.train.deterministic = false;
         (void)setenv("QL_CUDA_NCCL_ALONE", "1", 1);
-        for (int way = QL_GROUP_HOST; way <= QL_GROUP_PARTS; ++way) {
+        for (int way = QL_GROUP_HOST; way <= QL_GROUP_DIRECT; ++way) {
             ql_cuda_host_group(way);
             steps_take_nothing(&f);
         }
