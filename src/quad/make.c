@@ -216,7 +216,8 @@ static ql_status all_components(ql_quad_result *result, const ql_prepared *prepa
         const ql_component *component = &prepared->component[c];
         int32_t before = result->face_count;
         bool small = own_edge(component, edge, wanted) < edge;
-        double share = options->edge_length > 0 || small ? edge : sqrt(area / fmax(left, LEAST_LEFT * wanted));
+        bool as_asked = options->edge_length > 0 || small || left == wanted;
+        double share = as_asked ? edge : sqrt(area / fmax(left, LEAST_LEFT * wanted));
         QL_TRY(one_component(result, prepared, c, mesh, alpha, options, share, relaxed));
         if (!small) continue;
         area -= component->area;
