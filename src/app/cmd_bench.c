@@ -13,6 +13,7 @@
 #include "engine/cpu/team.h"
 #include "engine/engine.h"
 #include "mesh/generate.h"
+#include "mesh/seams.h"
 #include "model/initial.h"
 #include "model/layout.h"
 #include "sweep/cores.h"
@@ -80,7 +81,7 @@ static ql_status set_initial(bench_job *job, ql_key key)
 static ql_status build_tables(bench_job *job, const bench_arguments *arguments)
 {
     if (arguments->mesh != NULL)
-        QL_TRY(ql_mesh_read(&job->mesh, arguments->mesh));
+        QL_TRY(ql_mesh_read_joined(&job->mesh, arguments->mesh));
     else
         QL_TRY(ql_generate_by_name(&job->mesh, arguments->generator, (int)arguments->faces));
     const ql_train_options *train = &job->options.train;

@@ -4,7 +4,7 @@
 #include "app/commands.h"
 #include "base/file.h"
 #include "base/memory.h"
-#include "mesh/mesh.h"
+#include "mesh/seams.h"
 #include "quad/quad.h"
 #include "store/pack.h"
 #include "store/packed.h"
@@ -159,7 +159,7 @@ static ql_status verify_quads(tally *sum, const char *path)
     if (sum->input == NULL)
         return QL_FAIL(USAGE, "%s: a quad mesh is judged against the mesh that it was made from; add --input MESH",
                        path);
-    QL_TRY(ql_mesh_read(&input, sum->input));
+    QL_TRY(ql_mesh_read_joined(&input, sum->input));
     ql_status status = judge(&q, &valid, why, path, &input);
     ql_mesh_destroy(&input);
     if (status == QL_STATUS_NO_MEMORY || status == QL_STATUS_IO) return status;

@@ -19,6 +19,7 @@ typedef struct ql_preflight {
     int32_t degenerate_faces;     /* zero area or a repeated vertex */
     int32_t duplicate_faces;      /* same three vertices as an earlier face, whatever their order */
     int32_t isolated_vertices;    /* of no face */
+    int32_t seam_vertices;        /* to be joined with others (mesh/seams.h) */
     int32_t sharp_edges;          /* two faces whose normals, as given, differ by more than sharp_angle_deg */
     int32_t euler;                /* V - E + F over referenced vertices and faces that repeat no vertex */
     int32_t genus; /* total over components; -1 where it is not defined (non-manifold or not orientable) */

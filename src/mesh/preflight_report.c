@@ -121,6 +121,10 @@ static void print_defects(const ql_preflight *r, FILE *out)
                    r->isolated_vertices == 1 ? "vertex belongs" : "vertices belong",
                    r->isolated_vertices == 1 ? "is" : "are");
     print_note(out, r->isolated_vertices > 0, text);
+    (void)snprintf(text, sizeof text,
+                   "open edges lie on each other: a run joins these seams (%d vertices become one with another)",
+                   r->seam_vertices);
+    print_note(out, r->seam_vertices > 0, text);
     print_note(out, !r->orientable,
                "one-sided, like a Moebius strip: cut it open for a layout with consistent normals");
     print_note(out, r->components > 1,
@@ -169,6 +173,7 @@ void ql_preflight_json(const ql_preflight *report, const ql_mesh *mesh, ql_json 
         {"degenerate_faces", r->degenerate_faces},
         {"duplicate_faces", r->duplicate_faces},
         {"isolated_vertices", r->isolated_vertices},
+        {"seam_vertices", r->seam_vertices},
         {"sharp_edges", r->sharp_edges},
         {"euler", r->euler},
         {"genus", r->genus},

@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 #include "field/cross_vector.h"
+#include "mesh/seams.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -51,55 +52,6 @@ static int32_t run_end(const edge_key *keys, int32_t i, int32_t n)
     int32_t end = i + 1;
     while (end < n && keys[end].low == keys[i].low && keys[end].high == keys[i].high) ++end;
     return end;
-}
-
-typedef struct place {
-    double x[3];
-    int32_t vertex;
-} place;
-
-static int compare_places(const void *left, const void *right)
-{
-    const place *a = left, *b = right;
-    for (int c = 0; c < 3; ++c)
-        if (a->x[c] != b->x[c]) return a->x[c] < b->x[c] ? -1 : 1;
-    return a->vertex < b->vertex ? -1 : a->vertex > b->vertex;
-}
-
-/* Vertices on open edges that lie at exactly the same place become one. */
-static ql_status weld(soup *s, int32_t *target)
-{
-    const ql_mesh *mesh = s->mesh;
-    edge_key *keys = NULL;
-    uint8_t *open = NULL;
-    place *places = NULL;
-    ql_status status = sorted_edges(&keys, mesh->faces, mesh->face_count);
-    if (status == QL_OK) status = QL_TAKE(open, mesh->vertex_count + 1);
-    if (status == QL_OK) status = QL_TAKE(places, mesh->vertex_count + 1);
-    if (status == QL_OK) {
-        int32_t n = 3 * mesh->face_count, count = 0;
-        for (int32_t i = 0, end; i < n; i = end) {
-            end = run_end(keys, i, n);
-            if (end - i == 1) open[keys[i].low] = open[keys[i].high] = 1;
-        }
-        for (int32_t v = 0; v < mesh->vertex_count; ++v) {
-            target[v] = v;
-            if (!open[v]) continue;
-            memcpy(places[count].x, mesh->vertices + 3 * (int64_t)v, sizeof places[0].x);
-            for (int c = 0; c < 3; ++c) places[count].x[c] += 0.0; /* -0 and 0 are one place */
-            places[count++].vertex = v;
-        }
-        qsort(places, (size_t)count, sizeof *places, compare_places);
-        for (int32_t i = 1; i < count; ++i)
-            if (memcmp(places[i].x, places[i - 1].x, sizeof places[i].x) == 0) {
-                target[places[i].vertex] = target[places[i - 1].vertex];
-                s->out->welded++;
-            }
-    }
-    ql_free(keys);
-    ql_free(open);
-    ql_free(places);
-    return status;
 }
 
 typedef struct face_key {
@@ -389,7 +341,7 @@ ql_status ql_prepare(ql_prepared *prepared, const ql_mesh *mesh)
     if (status == QL_OK) status = QL_TAKE(s.component, mesh->face_count);
     if (status == QL_OK) status = QL_TAKE(s.corner, halves);
     if (status == QL_OK) status = QL_TAKE(s.origin, halves);
-    if (status == QL_OK) status = weld(&s, target);
+    if (status == QL_OK) status = ql_mesh_find_seams(mesh, target, &prepared->welded);
     if (status == QL_OK) status = keep_faces(&s, target);
     if (status == QL_OK) status = pair_edges(&s);
     if (status == QL_OK) status = orient(&s);

@@ -1,5 +1,6 @@
 /* The first stage of a rank: reading and checking a mesh (see worker_private.h). */
 #include "base/clock.h"
+#include "mesh/seams.h"
 #include "sweep/worker_private.h"
 
 #include <time.h>
@@ -39,7 +40,7 @@ static ql_status read_work(ql_worker *worker, const ql_work *work, ql_task **out
     ql_task *task;
     double began = ql_clock_s();
     QL_TRY(ql_task_create(&task, work, &worker->setup->collection->items[work->item], worker->setup->options));
-    ql_status status = ql_mesh_read(&task->mesh, task->item->path);
+    ql_status status = ql_mesh_read_joined(&task->mesh, task->item->path);
     if (status == QL_OK) status = check_identity(task);
     if (status != QL_OK) {
         ql_task_fail(task, status, "read");

@@ -5,7 +5,7 @@
 #include "base/hash.h"
 #include "base/memory.h"
 #include "engine/engine.h"
-#include "mesh/mesh.h"
+#include "mesh/seams.h"
 #include "store/checkpoint.h"
 #include "store/packed.h"
 #include "store/rundir.h"
@@ -63,7 +63,7 @@ static void identify(ql_work *work, const ql_collection_item *item, const ql_sur
 {
     ql_mesh mesh = {0};
     if (recall(work, item, cache)) return;
-    if (ql_mesh_read(&mesh, item->path) == QL_OK) {
+    if (ql_mesh_read_joined(&mesh, item->path) == QL_OK) {
         work->hash = mesh.hash;
         work->faces = mesh.face_count;
         work->vertices = mesh.vertex_count;
