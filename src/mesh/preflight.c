@@ -327,11 +327,11 @@ static void measure_box(ql_preflight *r, const ql_mesh *mesh)
     r->far_from_origin = float_step > 0.01 * r->mean_edge;
 }
 
-static ql_status count_seams(ql_preflight *r, const ql_mesh *mesh)
+static ql_status count_seams(ql_preflight *r, const ql_mesh *mesh, const ql_topology *t)
 {
     int32_t *target;
     QL_TRY(QL_TAKE(target, (size_t)mesh->vertex_count));
-    ql_status status = ql_mesh_find_seams(mesh, target, &r->seam_vertices);
+    ql_status status = ql_mesh_find_seams(mesh, t, target, &r->seam_vertices);
     ql_free(target);
     return status;
 }
@@ -353,7 +353,7 @@ ql_status ql_preflight_run(ql_preflight *report, const ql_mesh *mesh, const ql_t
     QL_TRY(count_loops(report, mesh, topology));
     QL_TRY(count_components(report, mesh, topology));
     QL_TRY(check_orientable(report, mesh, topology));
-    QL_TRY(count_seams(report, mesh));
+    QL_TRY(count_seams(report, mesh, topology));
 
     report->closed = report->boundary_edges == 0 && report->nonmanifold_edges == 0;
     report->manifold = report->nonmanifold_edges == 0 && report->nonmanifold_vertices == 0;

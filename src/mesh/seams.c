@@ -2,79 +2,19 @@
 #include "mesh/seams.h"
 
 #include "base/memory.h"
-#include "mesh/topology.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct place {
-    double x[3];
-    int32_t vertex;
-} place;
-
-static int compare_places(const void *left, const void *right)
-{
-    const place *a = left, *b = right;
-    for (int k = 0; k < 3; ++k)
-        if (a->x[k] != b->x[k]) return a->x[k] < b->x[k] ? -1 : 1;
-    return a->vertex < b->vertex ? -1 : a->vertex > b->vertex;
-}
-
-static bool same_place(const place *a, const place *b)
-{
-    return a->x[0] == b->x[0] && a->x[1] == b->x[1] && a->x[2] == b->x[2];
-}
-
-/* first[v]: the first vertex at the place of v. Returns in *twins how many vertices are not first at theirs. */
-static ql_status find_twins(const ql_mesh *mesh, int32_t *first, int32_t *twins)
-{
-    place *places;
-    QL_TRY(QL_TAKE(places, (size_t)mesh->vertex_count));
-    for (int32_t v = 0; v < mesh->vertex_count; ++v) {
-        memcpy(places[v].x, mesh->vertices + 3 * (int64_t)v, sizeof places[v].x);
-        places[v].vertex = v;
-    }
-    qsort(places, (size_t)mesh->vertex_count, sizeof *places, compare_places);
-    *twins = 0;
-    for (int32_t i = 0; i < mesh->vertex_count; ++i) {
-        bool twin = i > 0 && same_place(&places[i], &places[i - 1]);
-        first[places[i].vertex] = twin ? first[places[i - 1].vertex] : places[i].vertex;
-        *twins += twin;
-    }
-    ql_free(places);
-    return QL_OK;
-}
-
-/* A half-edge without a neighbour, by the places of its ends. */
-typedef struct open_edge {
-    int32_t low, high, halfedge;
-} open_edge;
-
-static int compare_open(const void *left, const void *right)
-{
-    const open_edge *a = left, *b = right;
-    if (a->low != b->low) return a->low < b->low ? -1 : 1;
-    if (a->high != b->high) return a->high < b->high ? -1 : 1;
-    return a->halfedge < b->halfedge ? -1 : a->halfedge > b->halfedge;
-}
-
-static ql_status list_open(const ql_mesh *mesh, const int32_t *first, open_edge **list, int32_t *count)
-{
-    ql_topology t;
-    QL_TRY(ql_topology_build(&t, mesh));
-    int32_t n = 0;
-    ql_status status = QL_TAKE(*list, (size_t)t.edge_count + 1);
-    for (int32_t e = 0; status == QL_OK && e < t.edge_count; ++e) {
-        if (t.edge_ptr[e + 1] - t.edge_ptr[e] != 1) continue;
-        int32_t h = t.edge_halfedges[t.edge_ptr[e]];
-        int32_t a = first[ql_halfedge_from(mesh, h)], b = first[ql_halfedge_to(mesh, h)];
-        if (a != b) (*list)[n++] = (open_edge){a < b ? a : b, a < b ? b : a, h};
-    }
-    ql_topology_destroy(&t);
-    if (status == QL_OK) qsort(*list, (size_t)n, sizeof **list, compare_open);
-    *count = n;
-    return status;
-}
+/* A surface whose seams are looked for. */
+typedef struct search {
+    const ql_mesh *mesh;
+    const ql_topology *topology;
+    double low[3], tolerance; /* corner of the box; so far apart is one place */
+    int32_t *place;           /* per vertex, as a union-find: the first vertex at its place */
+    int32_t *target;          /* per vertex, as a union-find: the first of those joined */
+} search;
 
 static int32_t root_of(int32_t *parent, int32_t v)
 {
@@ -92,61 +32,197 @@ static void join(int32_t *parent, int32_t a, int32_t b)
         parent[a] = b;
 }
 
+/* Two millionths of the box's diagonal: what six decimal digits leave. */
+static void measure(search *s)
+{
+    double high[3], sum = 0.0;
+    for (int k = 0; k < 3; ++k) {
+        s->low[k] = HUGE_VAL;
+        high[k] = -HUGE_VAL;
+    }
+    for (int64_t c = 0; c < 3 * (int64_t)s->mesh->face_count; ++c)
+        for (int k = 0; k < 3; ++k) {
+            double x = s->mesh->vertices[3 * (int64_t)s->mesh->faces[c] + k];
+            s->low[k] = fmin(s->low[k], x);
+            high[k] = fmax(high[k], x);
+        }
+    for (int k = 0; k < 3; ++k) sum += (high[k] - s->low[k]) * (high[k] - s->low[k]);
+    s->tolerance = 2e-6 * sqrt(sum);
+}
+
+static bool at_one_place(const search *s, int32_t a, int32_t b)
+{
+    double sum = 0.0;
+    for (int k = 0; k < 3; ++k) {
+        double d = s->mesh->vertices[3 * (int64_t)a + k] - s->mesh->vertices[3 * (int64_t)b + k];
+        sum += d * d;
+    }
+    return sum <= s->tolerance * s->tolerance;
+}
+
+/* ---- which vertices share a place ---- */
+
+/* A vertex in a grid whose cells are wider than the tolerance: others at its place lie in its cell or one beside it. */
+typedef struct grid_entry {
+    int32_t cell[3], vertex;
+} grid_entry;
+
+static int compare_cells(const void *left, const void *right)
+{
+    const grid_entry *a = left, *b = right;
+    for (int k = 0; k < 3; ++k)
+        if (a->cell[k] != b->cell[k]) return a->cell[k] < b->cell[k] ? -1 : 1;
+    return 0;
+}
+
+static grid_entry enter(const search *s, int32_t vertex)
+{
+    grid_entry entry = {.vertex = vertex};
+    double width = fmax(2.0 * s->tolerance, 1e-300);
+    for (int k = 0; k < 3; ++k)
+        entry.cell[k] = (int32_t)((s->mesh->vertices[3 * (int64_t)vertex + k] - s->low[k]) / width);
+    return entry;
+}
+
+/* Ends of open edges, each once, by cells. */
+static int32_t fill_grid(const search *s, grid_entry *grid)
+{
+    const ql_topology *t = s->topology;
+    int32_t count = 0;
+    for (int32_t v = 0; v < s->mesh->vertex_count; ++v) s->place[v] = -1;
+    for (int32_t e = 0; e < t->edge_count; ++e) {
+        if (t->edge_ptr[e + 1] - t->edge_ptr[e] != 1) continue;
+        for (int k = 0; k < 2; ++k) {
+            int32_t v = t->edge_vertices[2 * (int64_t)e + k];
+            if (s->place[v] < 0) grid[count++] = enter(s, v);
+            s->place[v] = v;
+        }
+    }
+    for (int32_t v = 0; v < s->mesh->vertex_count; ++v) s->place[v] = v;
+    qsort(grid, (size_t)count, sizeof *grid, compare_cells);
+    return count;
+}
+
+/* The first entry whose cell is not before the key's. */
+static int32_t lower_bound(const grid_entry *grid, int32_t count, const grid_entry *key)
+{
+    int32_t begin = 0, end = count;
+    while (begin < end) {
+        int32_t middle = begin + (end - begin) / 2;
+        if (compare_cells(&grid[middle], key) < 0)
+            begin = middle + 1;
+        else
+            end = middle;
+    }
+    return begin;
+}
+
+/* Compares an entry with those of three cells along the last axis. */
+static void look_along(const search *s, const grid_entry *grid, int32_t count, const grid_entry *entry, int dx, int dy)
+{
+    const grid_entry from = {{entry->cell[0] + dx, entry->cell[1] + dy, entry->cell[2] - 1}, 0};
+    const grid_entry to = {{from.cell[0], from.cell[1], entry->cell[2] + 1}, 0};
+    for (int32_t i = lower_bound(grid, count, &from); i < count && compare_cells(&grid[i], &to) <= 0; ++i)
+        if (grid[i].vertex < entry->vertex && at_one_place(s, grid[i].vertex, entry->vertex))
+            join(s->place, grid[i].vertex, entry->vertex);
+}
+
+static ql_status find_places(const search *s)
+{
+    grid_entry *grid;
+    QL_TRY(QL_TAKE(grid, 2 * (int64_t)s->topology->edge_count + 1));
+    int32_t count = fill_grid(s, grid);
+    for (int32_t i = 0; i < count; ++i)
+        for (int dx = -1; dx <= 1; ++dx)
+            for (int dy = -1; dy <= 1; ++dy) look_along(s, grid, count, &grid[i], dx, dy);
+    ql_free(grid);
+    return QL_OK;
+}
+
+/* ---- which edges are one ---- */
+
+/* An edge of one face, by the places of its ends. */
+typedef struct open_edge {
+    int32_t low, high, halfedge;
+} open_edge;
+
+static int compare_open(const void *left, const void *right)
+{
+    const open_edge *a = left, *b = right;
+    if (a->low != b->low) return a->low < b->low ? -1 : 1;
+    if (a->high != b->high) return a->high < b->high ? -1 : 1;
+    return a->halfedge < b->halfedge ? -1 : a->halfedge > b->halfedge;
+}
+
+static int32_t list_open(const search *s, open_edge *list)
+{
+    const ql_topology *t = s->topology;
+    int32_t count = 0;
+    for (int32_t e = 0; e < t->edge_count; ++e) {
+        if (t->edge_ptr[e + 1] - t->edge_ptr[e] != 1) continue;
+        int32_t h = t->edge_halfedges[t->edge_ptr[e]];
+        int32_t a = root_of(s->place, ql_halfedge_from(s->mesh, h)), b = root_of(s->place, ql_halfedge_to(s->mesh, h));
+        if (a != b) list[count++] = (open_edge){a < b ? a : b, a < b ? b : a, h};
+    }
+    qsort(list, (size_t)count, sizeof *list, compare_open);
+    return count;
+}
+
 /* The corner opposite a half-edge. */
 static int32_t apex(const ql_mesh *mesh, int32_t h) { return ql_halfedge_from(mesh, ql_halfedge_previous(h)); }
 
-/* The ends of an edge without length: its face collapses, and the faces beside it become neighbours. */
-static void join_collapsed(const ql_mesh *mesh, const int32_t *first, int32_t *parent)
+/* Joins the ends of two half-edges at one place, unless their faces are the same triangle. */
+static void join_ends(const search *s, int32_t g, int32_t h)
 {
-    for (int32_t h = 0; h < 3 * mesh->face_count; ++h) {
-        int32_t a = ql_halfedge_from(mesh, h), b = ql_halfedge_to(mesh, h);
-        if (first[a] == first[b]) join(parent, a, b);
-    }
+    if (at_one_place(s, apex(s->mesh, g), apex(s->mesh, h))) return;
+    int32_t from = ql_halfedge_from(s->mesh, h), to = ql_halfedge_to(s->mesh, h);
+    int32_t g_from = ql_halfedge_from(s->mesh, g), g_to = ql_halfedge_to(s->mesh, g);
+    bool same_way = root_of(s->place, from) == root_of(s->place, g_from);
+    join(s->target, g_from, same_way ? from : to);
+    join(s->target, g_to, same_way ? to : from);
 }
 
-/* Two open edges at one place, but not of the same triangle. */
-static void join_pairs(const ql_mesh *mesh, const int32_t *first, const open_edge *list, int32_t count, int32_t *parent)
+static ql_status join_open(const search *s)
 {
+    open_edge *list;
+    QL_TRY(QL_TAKE(list, s->topology->edge_count + 1));
+    int32_t count = list_open(s, list);
     for (int32_t i = 0, end; i < count; i = end) {
         for (end = i + 1; end < count && list[end].low == list[i].low && list[end].high == list[i].high;) ++end;
-        if (end - i != 2) continue;
-        int32_t g = list[i].halfedge, h = list[i + 1].halfedge;
-        if (first[apex(mesh, g)] == first[apex(mesh, h)]) continue;
-        int32_t from = ql_halfedge_from(mesh, h), to = ql_halfedge_to(mesh, h);
-        bool opposed = first[from] == first[ql_halfedge_to(mesh, g)];
-        join(parent, ql_halfedge_from(mesh, g), opposed ? to : from);
-        join(parent, ql_halfedge_to(mesh, g), opposed ? from : to);
-    }
-}
-
-static ql_status join_twins(const ql_mesh *mesh, const int32_t *first, int32_t *parent)
-{
-    open_edge *list = NULL;
-    int32_t count;
-    ql_status status = list_open(mesh, first, &list, &count);
-    if (status == QL_OK) {
-        join_collapsed(mesh, first, parent);
-        join_pairs(mesh, first, list, count, parent);
+        if (end - i == 2) join_ends(s, list[i].halfedge, list[i + 1].halfedge);
     }
     ql_free(list);
-    return status;
+    return QL_OK;
 }
 
-ql_status ql_mesh_find_seams(const ql_mesh *mesh, int32_t *target, int32_t *count)
+/* The ends of an edge without length: its face collapses, and the faces beside it become neighbours. */
+static void join_collapsed(const search *s)
 {
-    int32_t *first, twins = 0;
-    QL_TRY(QL_TAKE(first, (size_t)mesh->vertex_count));
+    for (int32_t h = 0; h < 3 * s->mesh->face_count; ++h) {
+        int32_t a = ql_halfedge_from(s->mesh, h), b = ql_halfedge_to(s->mesh, h);
+        if (a != b && at_one_place(s, a, b)) join(s->target, a, b);
+    }
+}
+
+ql_status ql_mesh_find_seams(const ql_mesh *mesh, const ql_topology *topology, int32_t *target, int32_t *count)
+{
+    search s = {.mesh = mesh, .topology = topology, .target = target};
+    QL_TRY(QL_TAKE(s.place, mesh->vertex_count));
     for (int32_t v = 0; v < mesh->vertex_count; ++v) target[v] = v;
-    ql_status status = find_twins(mesh, first, &twins);
-    if (status == QL_OK && twins > 0) status = join_twins(mesh, first, target);
+    measure(&s);
+    join_collapsed(&s);
+    ql_status status = find_places(&s);
+    if (status == QL_OK) status = join_open(&s);
     *count = 0;
     for (int32_t v = 0; v < mesh->vertex_count; ++v) {
         target[v] = root_of(target, v);
         *count += target[v] != v;
     }
-    ql_free(first);
+    ql_free(s.place);
     return status;
 }
+
+/* ---- a mesh without them ---- */
 
 /* Renumbers faces and closes the gaps that joined vertices leave; the order of the others stays. */
 static void close_gaps(ql_mesh *mesh, int32_t *target)
@@ -167,13 +243,16 @@ static void close_gaps(ql_mesh *mesh, int32_t *target)
 ql_status ql_mesh_join_seams(ql_mesh *mesh)
 {
     int32_t *target, count = 0;
-    QL_TRY(QL_TAKE(target, (size_t)mesh->vertex_count));
-    ql_status status = ql_mesh_find_seams(mesh, target, &count);
+    ql_topology topology;
+    QL_TRY(ql_topology_build(&topology, mesh));
+    ql_status status = QL_TAKE(target, mesh->vertex_count);
+    if (status == QL_OK) status = ql_mesh_find_seams(mesh, &topology, target, &count);
     if (status == QL_OK && count > 0) {
         close_gaps(mesh, target);
         ql_mesh_rehash(mesh);
     }
     ql_free(target);
+    ql_topology_destroy(&topology);
     return status;
 }
 

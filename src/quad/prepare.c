@@ -54,6 +54,15 @@ static int32_t run_end(const edge_key *keys, int32_t i, int32_t n)
     return end;
 }
 
+static ql_status find_seams(soup *s, int32_t *target)
+{
+    ql_topology topology;
+    QL_TRY(ql_topology_build(&topology, s->mesh));
+    ql_status status = ql_mesh_find_seams(s->mesh, &topology, target, &s->out->welded);
+    ql_topology_destroy(&topology);
+    return status;
+}
+
 typedef struct face_key {
     int32_t v[3], face;
 } face_key;
@@ -341,7 +350,7 @@ ql_status ql_prepare(ql_prepared *prepared, const ql_mesh *mesh)
     if (status == QL_OK) status = QL_TAKE(s.component, mesh->face_count);
     if (status == QL_OK) status = QL_TAKE(s.corner, halves);
     if (status == QL_OK) status = QL_TAKE(s.origin, halves);
-    if (status == QL_OK) status = ql_mesh_find_seams(mesh, target, &prepared->welded);
+    if (status == QL_OK) status = find_seams(&s, target);
     if (status == QL_OK) status = keep_faces(&s, target);
     if (status == QL_OK) status = pair_edges(&s);
     if (status == QL_OK) status = orient(&s);

@@ -124,6 +124,27 @@ static void test_collapsed_face(void **state)
     ql_mesh_destroy(&mesh);
 }
 
+/* Digits: sides that differ by a millionth of the size are a seam, by a hundred-thousandth they are a cut, wherever the mesh lies
+ * and whichever side of a grid's line. */
+static void test_tolerance(void **state)
+{
+    (void)state;
+    static const double OFFSETS[] = {0, 1e-6, 0.123456789, -77.7, 1e5};
+    for (int near = 0; near < 2; ++near)
+        for (size_t i = 0; i < sizeof OFFSETS / sizeof OFFSETS[0]; ++i) {
+            char text[512];
+            double x = OFFSETS[i], d = near ? -1e-6 : -1e-5;
+            (void)snprintf(
+                text, sizeof text,
+                "v %.12f 0 0\nv %.12f 0 0\nv %.12f 1 0\nv %.12f 0 0\nv %.12f 1 0\nv %.12f 1 0\nf 1 2 3\nf 4 5 6\n", x,
+                x + 1, x, x + 1 + d, x + 1, x + d);
+            ql_mesh mesh;
+            read_text(&mesh, text);
+            assert_int_equal(mesh.vertex_count, near ? 4 : 6);
+            ql_mesh_destroy(&mesh);
+        }
+}
+
 /* The same mesh with and without a seam has one hash: the content decides. */
 static void test_hash(void **state)
 {
@@ -140,9 +161,13 @@ static void test_hash(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_patches_become_a_cube), cmocka_unit_test(test_three_sheets_stay),
-        cmocka_unit_test(test_two_sided_sheet_stays), cmocka_unit_test(test_order_and_orientation),
-        cmocka_unit_test(test_collapsed_face),        cmocka_unit_test(test_hash),
+        cmocka_unit_test(test_patches_become_a_cube),
+        cmocka_unit_test(test_three_sheets_stay),
+        cmocka_unit_test(test_two_sided_sheet_stays),
+        cmocka_unit_test(test_order_and_orientation),
+        cmocka_unit_test(test_collapsed_face),
+        cmocka_unit_test(test_tolerance),
+        cmocka_unit_test(test_hash),
     };
     return ql_test_main(tests);
 }
