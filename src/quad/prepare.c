@@ -11,10 +11,12 @@
 typedef struct soup {
     const ql_mesh *mesh;
     ql_prepared *out;
-    int32_t faces;      /* kept ones */
-    int32_t *tri;       /* 3 x faces */
-    int32_t *parent;    /* faces */
-    int32_t *mate;      /* 3 x faces: paired half-edge, -1 boundary, -2 edge of more than two faces */
+    int32_t faces;   /* kept ones */
+    int32_t *tri;    /* 3 x faces */
+    int32_t *parent; /* faces */
+    int32_t *mate;   /* 3 x faces: paired half-edge, -1 boundary */
+    int32_t *
+        middle; /* 3 x faces: on an edge that had more than two faces, the half-edge that brings the middle vertex; else -1 */
     int32_t *component; /* faces */
     int32_t *corner;    /* 3 x faces: fan-wise vertex numbers */
     int32_t *origin;    /* fan-wise vertex -> vertex of the input */
@@ -119,12 +121,10 @@ static ql_status pair_edges(soup *s)
     int32_t n = 3 * s->faces;
     for (int32_t i = 0, end; i < n; i = end) {
         end = run_end(keys, i, n);
-        for (int32_t j = i; j < end; ++j) s->mate[keys[j].half] = end - i > 2 ? -2 : -1;
+        for (int32_t j = i; j < end; ++j) s->mate[keys[j].half] = -1;
         if (end - i == 2) {
             s->mate[keys[i].half] = keys[i + 1].half;
             s->mate[keys[i + 1].half] = keys[i].half;
-        } else if (end - i > 2) {
-            s->out->split_edges++;
         }
     }
     ql_free(keys);
@@ -190,6 +190,131 @@ static ql_status orient(soup *s)
     return status;
 }
 
+/* A face at an edge of several: where it lies around the edge, and whether it runs along it from the lower vertex (with the faces
+ * seen from outside). */
+typedef struct spoke {
+    double angle;
+    int32_t half;
+    bool forward;
+} spoke;
+
+enum { SPOKES_MAX = 32 };
+
+static int compare_spokes(const void *left, const void *right)
+{
+    const spoke *a = left, *b = right;
+    if (a->angle != b->angle) return a->angle < b->angle ? -1 : 1;
+    return a->half < b->half ? -1 : a->half > b->half;
+}
+
+/* Whether the faces enclose a negative volume: they are seen from inside. */
+static bool inside_out(const soup *s)
+{
+    double volume = 0.0;
+    const double *origin = s->mesh->vertices + 3 * (int64_t)s->tri[0];
+    for (int32_t f = 0; f < s->faces; ++f) {
+        double edge[3][3], normal[3];
+        for (int c = 0; c < 3; ++c)
+            for (int k = 0; k < 3; ++k) edge[c][k] = s->mesh->vertices[3 * (int64_t)s->tri[3 * f + c] + k] - origin[k];
+        ql_cross(edge[0], edge[1], normal);
+        volume += ql_dot(normal, edge[2]);
+    }
+    return volume < 0.0;
+}
+
+/* The angle of each face around the edge from `low` to `high`, counter-clockwise seen against it. */
+static void place_spokes(const soup *s, const edge_key *keys, int32_t count, bool inverted, spoke *spokes)
+{
+    const double *low = s->mesh->vertices + 3 * (int64_t)keys->low, *high = s->mesh->vertices + 3 * (int64_t)keys->high;
+    double along[3], first[3], second[3], arm[3];
+    for (int k = 0; k < 3; ++k) along[k] = high[k] - low[k];
+    for (int32_t i = 0; i < count; ++i) {
+        int32_t apex = s->tri[next_of(next_of(keys[i].half))];
+        for (int k = 0; k < 3; ++k) arm[k] = s->mesh->vertices[3 * (int64_t)apex + k] - low[k];
+        if (i == 0) {
+            ql_cross(along, arm, second);
+            ql_cross(second, along, first);
+            double longer = sqrt(ql_dot(along, along));
+            for (int k = 0; k < 3; ++k) first[k] /= longer > 0.0 ? longer : 1.0; /* as long as second */
+        }
+        spokes[i] = (spoke){atan2(ql_dot(arm, second), ql_dot(arm, first)), keys[i].half,
+                            (s->tri[keys[i].half] == keys[i].low) != inverted};
+    }
+    qsort(spokes, (size_t)count, sizeof *spokes, compare_spokes);
+}
+
+/* Solids that touch along an edge, or one that is pinched there, come apart: faces with nothing but inside between them are
+ * neighbours. Inside, seen counter-clockwise, follows a face that runs backward and ends at one that runs forward. What is
+ * left over (an inner wall) ends at the edge. */
+static void pair_around(soup *s, const edge_key *keys, int32_t count, bool inverted)
+{
+    spoke spokes[SPOKES_MAX];
+    if (count > SPOKES_MAX) return;
+    place_spokes(s, keys, count, inverted, spokes);
+    for (int32_t i = 0, tried = 0; count > 1 && tried < count;) {
+        int32_t next = (i + 1) % count;
+        if (spokes[i].forward || !spokes[next].forward) {
+            i = next;
+            ++tried;
+            continue;
+        }
+        s->mate[spokes[i].half] = spokes[next].half;
+        s->mate[spokes[next].half] = spokes[i].half;
+        s->middle[spokes[next].half] = spokes[i].half;
+        int32_t kept = 0;
+        for (int32_t j = 0; j < count; ++j)
+            if (j != i && j != next) spokes[kept++] = spokes[j];
+        count = kept;
+        i = tried = 0;
+    }
+}
+
+/* Components are what hangs together by pairs. */
+static ql_status renumber_components(soup *s)
+{
+    int32_t *queue;
+    QL_TRY(QL_TAKE(queue, s->faces + 1));
+    for (int32_t f = 0; f < s->faces; ++f) s->component[f] = -1;
+    s->components = 0;
+    for (int32_t seed = 0; seed < s->faces; ++seed) {
+        if (s->component[seed] >= 0) continue;
+        int32_t head = 0, tail = 0;
+        s->component[seed] = s->components;
+        queue[tail++] = seed;
+        while (head < tail) {
+            int32_t f = queue[head++];
+            for (int32_t k = 0; k < 3; ++k) {
+                int32_t g = s->mate[3 * f + k];
+                if (g < 0 || s->component[g / 3] >= 0) continue;
+                s->component[g / 3] = s->components;
+                queue[tail++] = g / 3;
+            }
+        }
+        s->components++;
+    }
+    ql_free(queue);
+    return QL_OK;
+}
+
+/* Edges of more than two faces, once the faces are oriented. */
+static ql_status split_edges(soup *s)
+{
+    edge_key *keys = NULL;
+    QL_TRY(sorted_edges(&keys, s->tri, s->faces));
+    int32_t n = 3 * s->faces;
+    bool inverted = inside_out(s);
+    for (int32_t h = 0; h < n; ++h) s->middle[h] = -1;
+    for (int32_t i = 0, end; i < n; i = end) {
+        end = run_end(keys, i, n);
+        if (end - i <= 2) continue;
+        s->out->split_edges++;
+        for (int32_t j = i; j < end; ++j) s->middle[keys[j].half] = keys[j].half;
+        pair_around(s, keys + i, end - i, inverted);
+    }
+    ql_free(keys);
+    return s->out->split_edges > 0 ? renumber_components(s) : QL_OK;
+}
+
 /* One vertex per fan of faces. */
 static ql_status split_fans(soup *s)
 {
@@ -225,13 +350,13 @@ static void sort_components(const soup *s, int32_t *begin, int32_t *order)
     for (int32_t f = 0; f < s->faces; ++f) order[begin[s->component[f] + 1]++] = f;
 }
 
-/* Some faces, those of a component, as a surface; half-edges of edges that had more than two faces get a middle vertex of their own,
- * so that no two of them run between the same two vertices. */
+/* Some faces, those of a component, as a surface. Edges that had more than two faces get a middle vertex each, so that no two run
+ * between the same two vertices. `local`: -1 for every vertex and for every half-edge's middle. */
 static ql_status extract_component(const soup *s, const int32_t *list, int32_t faces, int32_t *local, ql_component *out)
 {
     int32_t vertices = 0, extra = 0;
     for (int32_t i = 0; i < faces; ++i)
-        for (int32_t k = 0; k < 3; ++k) extra += s->mate[3 * list[i] + k] == -2;
+        for (int32_t k = 0; k < 3; ++k) extra += s->middle[3 * list[i] + k] >= 0;
     double *x = NULL;
     int32_t *tri = NULL;
     ql_status status = QL_TAKE(x, 3 * (3 * (int64_t)faces + extra));
@@ -247,14 +372,17 @@ static ql_status extract_component(const soup *s, const int32_t *list, int32_t f
                 local[v] = vertices++;
             }
             ring[sides++] = local[v];
-            if (s->mate[h] == -2) {
+            if (s->middle[h] < 0) continue;
+            int32_t *number = &local[s->vertices + s->middle[h]];
+            if (*number < 0) {
                 ql_lerp(s->mesh->vertices + 3 * (int64_t)s->origin[v], s->mesh->vertices + 3 * (int64_t)s->origin[w],
                         0.5, x + 3 * (int64_t)vertices);
-                ring[sides++] = vertices++;
+                *number = vertices++;
             }
+            ring[sides++] = *number;
         }
         /* a fan from a middle vertex where there is one, so that no triangle is flat */
-        int32_t apex = sides > 3 ? (s->mate[3 * f] == -2 ? 1 : s->mate[3 * f + 1] == -2 ? 2 : 3) : 0;
+        int32_t apex = sides > 3 ? (s->middle[3 * f] >= 0 ? 1 : s->middle[3 * f + 1] >= 0 ? 2 : 3) : 0;
         for (int32_t i = 1; i + 1 < sides; ++i) {
             tri[3 * n] = ring[apex];
             tri[3 * n + 1] = ring[(apex + i) % sides];
@@ -292,10 +420,10 @@ static ql_status all_components(soup *s)
     ql_prepared *out = s->out;
     int32_t *local = NULL, *begin = NULL, *order = NULL;
     ql_status status = QL_TAKE(out->component, s->components);
-    if (status == QL_OK) status = QL_TAKE(local, s->vertices + 1);
+    if (status == QL_OK) status = QL_TAKE(local, s->vertices + 3 * (int64_t)s->faces);
     if (status == QL_OK) status = QL_TAKE(begin, s->components + 2);
     if (status == QL_OK) status = QL_TAKE(order, s->faces + 1);
-    for (int32_t v = 0; status == QL_OK && v < s->vertices; ++v) local[v] = -1;
+    for (int64_t v = 0; status == QL_OK && v < s->vertices + 3 * (int64_t)s->faces; ++v) local[v] = -1;
     if (status == QL_OK) sort_components(s, begin, order);
     for (int32_t c = 0; status == QL_OK && c < s->components; ++c) {
         ql_component *component = &out->component[out->count++];
@@ -347,6 +475,7 @@ ql_status ql_prepare(ql_prepared *prepared, const ql_mesh *mesh)
     if (status == QL_OK) status = QL_TAKE(s.tri, halves);
     if (status == QL_OK) status = QL_TAKE(s.parent, mesh->face_count);
     if (status == QL_OK) status = QL_TAKE(s.mate, halves);
+    if (status == QL_OK) status = QL_TAKE(s.middle, halves);
     if (status == QL_OK) status = QL_TAKE(s.component, mesh->face_count);
     if (status == QL_OK) status = QL_TAKE(s.corner, halves);
     if (status == QL_OK) status = QL_TAKE(s.origin, halves);
@@ -354,6 +483,7 @@ ql_status ql_prepare(ql_prepared *prepared, const ql_mesh *mesh)
     if (status == QL_OK) status = keep_faces(&s, target);
     if (status == QL_OK) status = pair_edges(&s);
     if (status == QL_OK) status = orient(&s);
+    if (status == QL_OK) status = split_edges(&s);
     if (status == QL_OK) status = split_fans(&s);
     if (status == QL_OK) status = all_components(&s);
     if (status == QL_OK) box_diagonal(mesh, &prepared->diagonal);
@@ -361,6 +491,7 @@ ql_status ql_prepare(ql_prepared *prepared, const ql_mesh *mesh)
     ql_free(s.tri);
     ql_free(s.parent);
     ql_free(s.mate);
+    ql_free(s.middle);
     ql_free(s.component);
     ql_free(s.corner);
     ql_free(s.origin);

@@ -383,6 +383,63 @@ static void test_prepare_refuses(void **state)
     ql_mesh_destroy(&mesh);
 }
 
+/* The surface of unit cubes at (i & 1, i >> 1 & 1, i >> 2) for the bits i of `solid`, with shared vertices. */
+static void cubes(ql_mesh *mesh, int solid, bool inside_out)
+{
+    static const int DIRECTION[6][3] = {{-1, 0, 0}, {1, 0, 0}, {0, -1, 0}, {0, 1, 0}, {0, 0, -1}, {0, 0, 1}};
+    static const int SIDE[6][4] = {{0, 4, 6, 2}, {1, 3, 7, 5}, {0, 1, 5, 4}, {2, 6, 7, 3}, {0, 2, 3, 1}, {4, 5, 7, 6}};
+    ASSERT_OK(ql_mesh_create(mesh, "cubes", "", 27, 8 * 12));
+    for (int v = 0; v < 27; ++v)
+        for (int k = 0; k < 3; ++k) mesh->vertices[3 * v + k] = (v / (k == 0 ? 1 : k == 1 ? 3 : 9)) % 3;
+    int faces = 0;
+    for (int i = 0; i < 8; ++i)
+        for (int d = 0; d < 6 && (solid >> i & 1); ++d) {
+            int at[3] = {i & 1, i >> 1 & 1, i >> 2}, beside = 0, corner[4];
+            bool within = true;
+            for (int k = 0; k < 3; ++k) {
+                int x = at[k] + DIRECTION[d][k];
+                within = within && x >= 0 && x < 2;
+                beside |= (x & 1) << k;
+            }
+            if (within && (solid >> beside & 1)) continue;
+            for (int c = 0; c < 4; ++c) {
+                int s = SIDE[d][inside_out ? 3 - c : c];
+                corner[c] = at[0] + (s & 1) + 3 * (at[1] + (s >> 1 & 1)) + 9 * (at[2] + (s >> 2));
+            }
+            const int32_t two[6] = {corner[0], corner[1], corner[2], corner[0], corner[2], corner[3]};
+            memcpy(mesh->faces + 3 * (size_t)faces, two, sizeof two);
+            faces += 2;
+        }
+    mesh->face_count = faces;
+}
+
+/* Solids that touch along an edge come apart, and one that is pinched there opens, without a boundary; also with the faces seen
+ * from inside. */
+static void test_prepare_touching(void **state)
+{
+    (void)state;
+    static const struct {
+        int solid, components, euler;
+    } CASES[] = {
+        {0x09, 2, 4}, /* two cubes */
+        {0xb9, 1, 2}, /* the same below three that join them: the edge's two copies have both ends in common */
+        {0x69, 4, 8}, /* four cubes, six edges and a vertex */
+        {0xff, 1, 2}, /* nothing to mend */
+    };
+    for (size_t i = 0; i < 2 * sizeof CASES / sizeof CASES[0]; ++i) {
+        ql_mesh mesh;
+        ql_prepared prepared;
+        cubes(&mesh, CASES[i / 2].solid, i % 2 != 0);
+        ASSERT_OK(ql_prepare(&prepared, &mesh));
+        assert_int_equal(prepared.count, CASES[i / 2].components);
+        assert_int_equal(prepared.euler, CASES[i / 2].euler);
+        assert_int_equal(prepared.loops, 0);
+        assert_int_equal(prepared.turned, 0);
+        ql_prepared_destroy(&prepared);
+        ql_mesh_destroy(&mesh);
+    }
+}
+
 /* Four integers that conditions tie to one value and push up: no step of one or two of them mends anything. */
 static void test_round_breaks_out(void **state)
 {
@@ -516,6 +573,7 @@ int main(void)
         cmocka_unit_test(test_small_patches),
         cmocka_unit_test(test_snap_keeps_field),
         cmocka_unit_test(test_prepare_refuses),
+        cmocka_unit_test(test_prepare_touching),
     };
     return ql_test_main(tests);
 }
