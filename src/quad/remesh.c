@@ -417,23 +417,13 @@ static ql_status split_long(work *w)
     return QL_OK;
 }
 
-/* Is h the short edge of a face that would be split many times across? */
-static int on_needle(const work *w, int32_t h)
-{
-    double longest = fmax(length2(w->s, ql_next(h)), length2(w->s, ql_previous(h)));
-    return longest > longest2(w) && longest > 100 * length2(w->s, h);
-}
-
-/* Of all faces, or, before the splits, which would make ever more of them, of needles. */
-static void collapse_short(work *w, bool needles)
+static void collapse_short(work *w)
 {
     double limit2 = 0.64 * w->edge * w->edge; /* (4/5)^2 */
     for (int pass = 0, again = 1; again && pass < 6; ++pass) {
         again = 0;
         for (int32_t h = 0; h < 3 * w->s->face_count; ++h)
-            if (w->s->faces[h] >= 0 && length2(w->s, h) < limit2 && (!needles || on_needle(w, h)) &&
-                collapse_edge(w, h))
-                again = 1;
+            if (w->s->faces[h] >= 0 && length2(w->s, h) < limit2 && collapse_edge(w, h)) again = 1;
     }
 }
 
@@ -493,11 +483,10 @@ ql_status ql_remesh(ql_surface *s, double edge, int rounds, const ql_closest *or
                 uint8_t *kind = &w.kind[end ? ql_to(s, h) : ql_from(s, h)];
                 if (*kind == 0) *kind = 1;
             }
-    collapse_short(&w, true);
     for (int round = 0; status == QL_OK && round < rounds; ++round) {
         status = split_long(&w);
         if (status != QL_OK) break;
-        collapse_short(&w, false);
+        collapse_short(&w);
         flip_all(&w);
         smooth_all(&w);
     }
