@@ -32,10 +32,10 @@ export OMPI_MCA_btl_vader_single_copy_mechanism=none OMP_WAIT_POLICY=passive
 launch="mpirun -n 2"
 "$quadloom" doctor | grep -q '^  mpi  *not built in' && launch=
 
-say "Training: $launch quadloom run $demo/meshes -o $demo/run --preset quick --set train.steps=100 ..."
+say "Training: $launch quadloom run $demo/meshes -o $demo/run --preset quick ..."
 rm -rf "$demo/run"
 # shellcheck disable=SC2086 # words
-$launch "$quadloom" run "$demo/meshes" -o "$demo/run" --preset quick --set train.steps=100 \
+$launch "$quadloom" run "$demo/meshes" -o "$demo/run" --preset quick \
     --set quads.target=1000 --set log.interval_s=10
 
 say "Checking every byte and number of the results"
@@ -50,7 +50,7 @@ Quad meshes              $demo/run/quads/*.obj
 Field as lines to look at in any mesh viewer:
   build/release/bin/quadloom export $(ls "$demo"/run/meshes/double-torus-*.h5) --what field --format obj -o field.obj
 What every option means  build/release/bin/quadloom options
-A field worth keeping    the same without --preset quick and --set: 10000 steps
+A field worth keeping    the same without --preset quick and --set: 10,000 steps, 4,000 quads
 END
 if [ -d analysis/quadloom ]; then
     echo "A picture                PYTHONPATH=analysis python3 -m quadloom render $demo/run -o picture.png"

@@ -21,7 +21,7 @@ static const char *const DETAILS = "Takes the field of a result, of --field FILE
 typedef struct request {
     const char *field, *method, *out;
     int64_t target;
-    double edge_length, feature_angle_deg;
+    double edge_length, feature_angle_deg, irregular_price;
     bool json, verbose;
 } request;
 
@@ -96,8 +96,11 @@ static ql_status make_quads(const char *path, const request *r)
     ql_mesh mesh = {0};
     double *alpha = NULL;
     ql_quad_result result = {0};
-    ql_quads_options options = {
-        .enabled = true, .target = r->target, .edge_length = r->edge_length, .feature_angle_deg = r->feature_angle_deg};
+    ql_quads_options options = {.enabled = true,
+                                .target = r->target,
+                                .edge_length = r->edge_length,
+                                .feature_angle_deg = r->feature_angle_deg,
+                                .irregular_price = r->irregular_price};
     options.method = strcmp(r->method, "smooth") == 0 ? QL_QUADS_SMOOTH : QL_QUADS_TRAINED;
     ql_status status = load(&mesh, &alpha, path, r);
     if (status == QL_OK) status = QL_CHAIN(ql_quads_make(&result, &mesh, alpha, &options), "%s", path);
@@ -127,6 +130,8 @@ static ql_status check(const request *r, const ql_arguments *arguments)
         return QL_FAIL(USAGE, "--edge-length %g: expected a length in the mesh's units", r->edge_length);
     if (!(r->feature_angle_deg > 0 && r->feature_angle_deg <= 180))
         return QL_FAIL(USAGE, "--feature-angle %g: expected degrees above 0, up to 180", r->feature_angle_deg);
+    if (!(r->irregular_price >= 0) || isinf(r->irregular_price))
+        return QL_FAIL(USAGE, "--irregular-price %g: expected a number not below 0", r->irregular_price);
     return QL_OK;
 }
 
@@ -134,8 +139,10 @@ int ql_cmd_quads(int argc, char **argv)
 {
     ql_options defaults;
     ql_options_init(&defaults);
-    request r = {
-        .method = "trained", .target = defaults.quads.target, .feature_angle_deg = defaults.quads.feature_angle_deg};
+    request r = {.method = "trained",
+                 .target = defaults.quads.target,
+                 .feature_angle_deg = defaults.quads.feature_angle_deg,
+                 .irregular_price = defaults.quads.irregular_price};
     const ql_argument table[] = {
         {"output", 'o', QL_ARGUMENT_TEXT, &r.out, "OUT.obj", "where the quad mesh goes (.obj or .ply)"},
         {"field", 0, QL_ARGUMENT_TEXT, &r.field, "FILE", "cross field: .rosy, or text, alpha xyz beta xyz per face"},
@@ -145,6 +152,8 @@ int ql_cmd_quads(int argc, char **argv)
          "edge length in the mesh's units, instead of a number"},
         {"feature-angle", 0, QL_ARGUMENT_REAL, &r.feature_angle_deg, "DEG",
          "edges sharper than this are kept (default 40)"},
+        {"irregular-price", 0, QL_ARGUMENT_REAL, &r.irregular_price, "E",
+         "how far to depart from the field given for one irregular vertex less (default 2; 0: not at all)"},
         {"json", 0, QL_ARGUMENT_SWITCH, &r.json, NULL, "print one JSON object with the quality table"},
         {"verbose", 'v', QL_ARGUMENT_SWITCH, &r.verbose, NULL, "tell on standard error what each rung came to"},
     };

@@ -69,6 +69,7 @@ typedef struct ql_quads_options {
     int64_t target;
     double edge_length; /* input units; 0 = from target */
     double feature_angle_deg;
+    double irregular_price; /* radians^2, see field/cross_clean.h */
     ql_quads_method method;
 } ql_quads_options;
 

@@ -26,7 +26,7 @@ static const ql_option table[] = {
     CHOICE(train.preset, "quality|reference|quick", "quality", "reference", "quick",
            "Set of values to start from. quality: the method as published, best quads; reference: equal to the "
            "published program number for number; quick: a coarse field soon, to look at"),
-    NUMBER(INT, train.steps, "steps", 1, 1e7, "10000", NULL, "300",
+    NUMBER(INT, train.steps, "steps", 1, 1e7, "10000", NULL, "100",
            "Length of a training; the weight of E_normal follows a schedule over this many steps"),
     PLAIN(INT, train.stop_after, "steps", 0, 1e7, "0",
           "Stop after this many steps of the schedule and keep that as the result; 0: all of it"),
@@ -87,6 +87,10 @@ static const ql_option table[] = {
           "Length of a quad's edge, instead of quads.target; 0: from quads.target"),
     PLAIN(REAL, quads.feature_angle_deg, "degrees", 0, 180, "40",
           "An edge whose faces' normals differ by more is sharp: kept by the quads, respected by the training"),
+    PLAIN(REAL, quads.irregular_price, "radians^2", 0, 1e6, "2",
+          "Departure from a trained field that one irregular vertex less may cost. 0: the field's singular vertices "
+          "stay; 4: about as "
+          "few as in a smooth field"),
     CHOICE(quads.method, "trained|smooth", "trained", NULL, NULL,
            "Field behind the quads. trained: by the networks; smooth: the smoothest field, no training"),
 

@@ -23,8 +23,6 @@
 
 #include <string.h>
 
-/* A given field is left as it is but for pairs within an edge or two of each other. */
-static const double PRICE_GIVEN = 1;
 /* Singular vertices nearer to a feature than this share of the quad edge are moved onto it. */
 static const double SNAP = 0.7;
 /* With so many integers rounding would take too long; with so many conditions broken a map is hopeless. */
@@ -216,7 +214,8 @@ static ql_status make_field(ql_job *j, bool given)
         ql_cross_edge_angles(&j->work, psi);
         ql_cross_matching(&j->work, psi, j->phi, j->matching);
         ql_clean_report cleaned;
-        status = ql_cross_clean(&j->work, given ? PRICE_GIVEN : j->begin.price, given, j->phi, j->matching, &cleaned);
+        status =
+            ql_cross_clean(&j->work, given ? j->irregular_price : j->begin.price, given, j->phi, j->matching, &cleaned);
         *j->effort += cleaned.work;
         QL_DEBUG(
             "field: %d singular vertices, %d after %d transports, %d sectors corrected, %d tubes untwisted, energy %g",

@@ -27,11 +27,12 @@ typedef struct ql_job {
     double edge; /* wanted, input units */
     ql_beginning begin;
     double feature_angle_deg;
-    ql_surface original; /* copy of the component with features marked */
-    ql_surface work;     /* re-meshed */
-    uint8_t *corner;     /* per vertex of `work` */
-    double *phi;         /* per face of `work` */
-    uint8_t *matching;   /* per half-edge of `work` */
+    double irregular_price; /* of a given field, as begin.price is of a smooth one */
+    ql_surface original;    /* copy of the component with features marked */
+    ql_surface work;        /* re-meshed */
+    uint8_t *corner;        /* per vertex of `work` */
+    double *phi;            /* per face of `work` */
+    uint8_t *matching;      /* per half-edge of `work` */
     ql_closest *surface, *lines;
     int32_t *chain; /* of each line */
     int32_t euler, loops, singular, features;

@@ -189,6 +189,7 @@ static ql_status one_component(ql_quad_result *result, const ql_prepared *prepar
                    .component = component,
                    .edge = own,
                    .feature_angle_deg = options->feature_angle_deg,
+                   .irregular_price = options->irregular_price,
                    .effort = &effort,
                    .patience = 1,
                    .time = &result->quality};

@@ -111,6 +111,10 @@ for width in 0.001 0.00001; do
     expect_out "verified"
 done
 
+quadloom quads ball.obj --method smooth --irregular-price -1 -o no.obj
+expect_code 2
+expect_err "--irregular-price -1: expected a number not below 0"
+
 # what is no mesh, and no output named
 printf 'v 0 0 0\nv 1 0 0\nv 2 0 0\nf 1 2 3\n' >flat.obj
 bad "flat.obj" flat.obj --method smooth

@@ -233,6 +233,50 @@ static void test_split(void **state)
     ql_mesh_destroy(&mesh);
 }
 
+/* Angle at x of a field with two singular vertices of opposite index, 0.3 apart on a plate. */
+static double pair_angle(const double *x)
+{
+    return (atan2(x[1] - 0.5, x[0] - 0.35) - atan2(x[1] - 0.5, x[0] - 0.65)) / 4;
+}
+
+/* What an irregular vertex less may cost decides whether a pair of a given field stays. */
+static void test_irregular_price(void **state)
+{
+    (void)state;
+    enum { N = 40 };
+    ql_mesh mesh = {0};
+    double *alpha;
+    ASSERT_OK(ql_mesh_create(&mesh, "plate", "", (N + 1) * (N + 1), 2 * N * N));
+    for (int v = 0; v < (N + 1) * (N + 1); ++v) {
+        mesh.vertices[3 * v] = (double)(v % (N + 1)) / N;
+        mesh.vertices[3 * v + 1] = (double)(v / (N + 1)) / N;
+    }
+    for (int f = 0; f < 2 * N * N; ++f) {
+        int32_t a = f / 2 % N + f / 2 / N * (N + 1), b = a + N + 2;
+        const int32_t face[2][3] = {{a, a + 1, b}, {a, b, b - 1}};
+        memcpy(mesh.faces + 3 * (size_t)f, face[f % 2], sizeof face[0]);
+    }
+    ASSERT_OK(QL_TAKE(alpha, 3 * mesh.face_count));
+    for (int32_t f = 0; f < mesh.face_count; ++f) {
+        double x[3] = {0, 0, 0};
+        for (int k = 0; k < 3; ++k) ql_axpy(1.0 / 3, mesh.vertices + 3 * (size_t)mesh.faces[3 * f + k], x);
+        alpha[3 * (size_t)f] = cos(pair_angle(x));
+        alpha[3 * (size_t)f + 1] = sin(pair_angle(x));
+    }
+    for (int dear = 0; dear < 2; ++dear) {
+        ql_quads_options options = OPTIONS;
+        options.method = QL_QUADS_TRAINED;
+        options.irregular_price = dear ? 4 : 0;
+        check_result(&mesh, alpha, &options, QL_RUNG_FIELD, dear ? 0 : 2);
+        ql_quad_result r;
+        ASSERT_OK(ql_quads_make(&r, &mesh, alpha, &options));
+        assert_true(r.quality.irregular_interior == (dear ? 0 : 2));
+        ql_quad_result_destroy(&r);
+    }
+    ql_free(alpha);
+    ql_mesh_destroy(&mesh);
+}
+
 static void test_real(void **state)
 {
     (void)state;
@@ -276,6 +320,7 @@ int main(void)
         cmocka_unit_test(test_small),
         cmocka_unit_test(test_spring),
         cmocka_unit_test(test_split),
+        cmocka_unit_test(test_irregular_price),
         cmocka_unit_test(test_real),
         cmocka_unit_test(test_quality_names),
     };
