@@ -11,7 +11,7 @@ expect_code 0
 expect_out "sampling: far"
 expect_out "averaging: groups"
 quadloom options --yaml --preset quick
-expect_out "steps: 300"
+expect_out "steps: 100"
 quadloom options --yaml --preset slow
 expect_code 2
 expect_err "expected quality, reference or quick"
