@@ -153,7 +153,7 @@ int ql_cmd_quads(int argc, char **argv)
         {"feature-angle", 0, QL_ARGUMENT_REAL, &r.feature_angle_deg, "DEG",
          "edges sharper than this are kept (default 40)"},
         {"irregular-price", 0, QL_ARGUMENT_REAL, &r.irregular_price, "E",
-         "how far to depart from the field given for one irregular vertex less (default 2; 0: not at all)"},
+         "how far to depart from the field given for one irregular vertex less (default 3; 0: not at all)"},
         {"json", 0, QL_ARGUMENT_SWITCH, &r.json, NULL, "print one JSON object with the quality table"},
         {"verbose", 'v', QL_ARGUMENT_SWITCH, &r.verbose, NULL, "tell on standard error what each rung came to"},
     };

@@ -87,10 +87,9 @@ static const ql_option table[] = {
           "Length of a quad's edge, instead of quads.target; 0: from quads.target"),
     PLAIN(REAL, quads.feature_angle_deg, "degrees", 0, 180, "40",
           "An edge whose faces' normals differ by more is sharp: kept by the quads, respected by the training"),
-    PLAIN(REAL, quads.irregular_price, "radians^2", 0, 1e6, "2",
+    PLAIN(REAL, quads.irregular_price, "radians^2", 0, 1e6, "3",
           "Departure from a trained field that one irregular vertex less may cost. 0: the field's singular vertices "
-          "stay; 4: about as "
-          "few as in a smooth field"),
+          "stay. Where quads fail, half as much is tried next"),
     CHOICE(quads.method, "trained|smooth", "trained", NULL, NULL,
            "Field behind the quads. trained: by the networks; smooth: the smoothest field, no training"),
 

@@ -187,7 +187,7 @@ static ql_status check_corners(ql_job *j)
 }
 
 /* Field of the rung: the given one, or a smooth one. */
-static ql_status make_field(ql_job *j, bool given)
+static ql_status make_field(ql_job *j, bool given, double price)
 {
     double since = ql_clock_s(), *guide = NULL;
     ql_status status = QL_OK;
@@ -214,8 +214,7 @@ static ql_status make_field(ql_job *j, bool given)
         ql_cross_edge_angles(&j->work, psi);
         ql_cross_matching(&j->work, psi, j->phi, j->matching);
         ql_clean_report cleaned;
-        status =
-            ql_cross_clean(&j->work, given ? j->irregular_price : j->begin.price, given, j->phi, j->matching, &cleaned);
+        status = ql_cross_clean(&j->work, price, given, j->phi, j->matching, &cleaned);
         *j->effort += cleaned.work;
         QL_DEBUG(
             "field: %d singular vertices, %d after %d transports, %d sectors corrected, %d tubes untwisted, energy %g",
@@ -403,10 +402,18 @@ ql_status ql_job_climb(ql_job *j, bool *found)
 {
     static const double first[] = {1}, more[] = {0.97, 1.04};
     bool done = false;
-    for (int smooth = j->alpha == NULL; smooth < 2 && !done && !ql_job_tired(j); ++smooth) {
-        ql_quad_rung best = j->alpha != NULL && smooth ? QL_RUNG_SMOOTH : QL_RUNG_FIELD;
+    enum {
+        GIVEN,
+        CLOSER,
+        SMOOTH,
+        WAYS
+    }; /* where a map of the given field with few singular vertices fails, with more of them */
+    for (int way = j->alpha != NULL ? GIVEN : SMOOTH; way < WAYS && !done && !ql_job_tired(j); ++way) {
+        if (way == CLOSER && j->irregular_price <= 0) continue;
+        ql_quad_rung best = j->alpha != NULL && way == SMOOTH ? QL_RUNG_SMOOTH : QL_RUNG_FIELD;
+        double price = way == SMOOTH ? j->begin.price : way == CLOSER ? 0.5 * j->irregular_price : j->irregular_price;
         ql_status status = check_corners(j);
-        if (status == QL_OK) status = make_field(j, !smooth);
+        if (status == QL_OK) status = make_field(j, way != SMOOTH, price);
         if (status == QL_OK) status = try_maps(j, best, first, 1, 1, &done);
         if (status == QL_OK && !done && j->loose < QL_JOB_HOPELESS)
             status = try_maps(j, best == QL_RUNG_FIELD ? QL_RUNG_SCALED : best, more, 2, 1, &done);
