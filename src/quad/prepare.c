@@ -243,17 +243,31 @@ static void place_spokes(const soup *s, const edge_key *keys, int32_t count, boo
     qsort(spokes, (size_t)count, sizeof *spokes, compare_spokes);
 }
 
-/* Solids that touch along an edge, or one that is pinched there, come apart: faces with nothing but inside between them are
- * neighbours. Inside, seen counter-clockwise, follows a face that runs backward and ends at one that runs forward. What is
- * left over (an inner wall) ends at the edge. */
+/* Whether the wedges of outside are wider than those of inside. Seen counter-clockwise, inside follows a face that runs backward and
+ * ends at one that runs forward. */
+static bool outside_is_wider(const spoke *spokes, int32_t count)
+{
+    double more = 0.0;
+    for (int32_t i = 0; i < count; ++i) {
+        const spoke *from = &spokes[i], *to = &spokes[(i + 1) % count];
+        double wedge = to->angle - from->angle + (i + 1 == count ? 2 * M_PI : 0);
+        if (from->forward != to->forward) more += from->forward ? wedge : -wedge;
+    }
+    return more > 1e-9;
+}
+
+/* Faces become neighbours so that the surface bends least: two solids that touch along an edge come apart (nothing but inside
+ * between neighbours, which is also chosen where both are as wide), and a sheet so thin that its sides met in an edge keeps its
+ * sides (nothing but outside between them). What is left over (an inner wall) ends at the edge. */
 static void pair_around(soup *s, const edge_key *keys, int32_t count, bool inverted)
 {
     spoke spokes[SPOKES_MAX];
     if (count > SPOKES_MAX) return;
     place_spokes(s, keys, count, inverted, spokes);
+    bool turned = outside_is_wider(spokes, count);
     for (int32_t i = 0, tried = 0; count > 1 && tried < count;) {
         int32_t next = (i + 1) % count;
-        if (spokes[i].forward || !spokes[next].forward) {
+        if (spokes[i].forward != turned || spokes[next].forward == turned) {
             i = next;
             ++tried;
             continue;

@@ -440,6 +440,31 @@ static void test_prepare_touching(void **state)
     }
 }
 
+/* Two pyramids' bases joined by a sheet so thin in the middle that its sides share an edge there: the sides stay, it does not fall
+ * in two. */
+static void test_prepare_pinched(void **state)
+{
+    (void)state;
+    ql_mesh mesh;
+    ql_prepared prepared;
+    /* a lens along x, pinched at x = 0 from y = -1 to y = 1; around it a closed rim */
+    static const double AT[10][3] = {{0, -1, 0},   {0, 1, 0},    {-3, 0, 0.2},  {-3, 0, -0.2}, {3, 0, 0.2},
+                                     {3, 0, -0.2}, {0, -3, 0.2}, {0, -3, -0.2}, {0, 3, 0.2},   {0, 3, -0.2}};
+    static const int32_t FACES[16][3] = {{0, 1, 2}, {1, 0, 4}, {0, 2, 6}, {0, 6, 4}, {1, 8, 2}, {1, 4, 8},
+                                         {1, 0, 3}, {0, 1, 5}, {0, 7, 3}, {0, 5, 7}, {1, 3, 9}, {1, 9, 5},
+                                         {2, 3, 6}, {3, 7, 6}, {8, 9, 2}, {9, 3, 2}};
+    ASSERT_OK(ql_mesh_create(&mesh, "lens", "", 10, 16));
+    memcpy(mesh.vertices, AT, sizeof AT);
+    memcpy(mesh.faces, FACES, sizeof FACES);
+    ASSERT_OK(ql_prepare(&prepared, &mesh));
+    assert_int_equal(prepared.count, 1);
+    assert_int_equal(prepared.split_edges, 1);
+    assert_int_equal(prepared.loops, 1); /* the rim on the other side is left open */
+    assert_int_equal(prepared.euler, 1);
+    ql_prepared_destroy(&prepared);
+    ql_mesh_destroy(&mesh);
+}
+
 /* Four integers that conditions tie to one value and push up: no step of one or two of them mends anything. */
 static void test_round_breaks_out(void **state)
 {
@@ -574,6 +599,7 @@ int main(void)
         cmocka_unit_test(test_snap_keeps_field),
         cmocka_unit_test(test_prepare_refuses),
         cmocka_unit_test(test_prepare_touching),
+        cmocka_unit_test(test_prepare_pinched),
     };
     return ql_test_main(tests);
 }
