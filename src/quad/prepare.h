@@ -1,9 +1,9 @@
 /* Any triangle mesh -> oriented manifold surfaces, one per component.
  *
- * Boundary vertices at the same place are welded, repeated and collapsed faces dropped, faces oriented alike within a
- * component, edges of more than two faces (so that the surface bends least) and vertices of more than one fan split. Components without area (a triangle whose
- * corners lie on a line) are left out as long as there are others. What is not orientable is refused with the face that shows
- * it.
+ * Seams are joined (mesh/seams.h), repeated and collapsed faces dropped, faces oriented alike within a component. Edges of more
+ * than two faces are paired so that the surface bends least, vertices of more than one fan split. Components without area (a
+ * triangle whose corners lie on a line) are left out as long as there are others. What is not orientable is refused with the
+ * face that shows it.
  */
 #ifndef QL_QUAD_PREPARE_H
 #define QL_QUAD_PREPARE_H
