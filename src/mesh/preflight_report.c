@@ -63,7 +63,7 @@ typedef struct defect_text {
 static const defect_text NONMANIFOLD_EDGE = {
     "non-manifold edge",
     "non-manifold edges",
-    "more than two faces meet; the field is not coupled across them and quads end there",
+    "more than two faces meet; the field is not coupled across them, quads go round the parts that meet",
     "delete inner or doubled faces, or split the parts",
 };
 static const defect_text NONMANIFOLD_VERTEX = {
