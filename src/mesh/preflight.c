@@ -9,6 +9,7 @@
 
 #include "base/memory.h"
 #include "mesh/seams.h"
+#include "mesh/sets.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -18,22 +19,6 @@
 static const double FLAT = 1e-14;
 
 /* ---- disjoint sets ---- */
-
-static int32_t set_root(int32_t *parent, int32_t i)
-{
-    while (parent[i] != i) i = parent[i] = parent[parent[i]];
-    return i;
-}
-
-/* The smaller index becomes the root; returns whether the two were separate. */
-static bool set_join(int32_t *parent, int32_t a, int32_t b)
-{
-    a = set_root(parent, a);
-    b = set_root(parent, b);
-    if (a == b) return false;
-    parent[a > b ? a : b] = a > b ? b : a;
-    return true;
-}
 
 static ql_status set_create(int32_t **parent, size_t count)
 {
@@ -76,8 +61,8 @@ static void join_fans(const ql_mesh *mesh, const ql_topology *t, int32_t *corner
         int32_t first_high = first_low == h[0] ? ql_halfedge_next(h[0]) : h[0];
         for (int k = 1; k < edge_size(t, e); ++k) {
             bool along = ql_halfedge_from(mesh, h[k]) == low;
-            (void)set_join(corner, first_low, along ? h[k] : ql_halfedge_next(h[k]));
-            (void)set_join(corner, first_high, along ? ql_halfedge_next(h[k]) : h[k]);
+            (void)ql_set_join(corner, first_low, along ? h[k] : ql_halfedge_next(h[k]));
+            (void)ql_set_join(corner, first_high, along ? ql_halfedge_next(h[k]) : h[k]);
         }
     }
 }
@@ -92,7 +77,7 @@ static ql_status count_fans(ql_preflight *r, const ql_mesh *mesh, const ql_topol
         unsigned char *count = &fans[mesh->faces[c]];
         if (t->edge_of[c] < 0) {
             if (*count == 0) *count = 3;
-        } else if (set_root(corner, c) == c) {
+        } else if (ql_set_root(corner, c) == c) {
             *count = *count == 0 || *count == 3 ? 1 : 2;
         }
     }
@@ -123,7 +108,7 @@ static ql_status count_loops(ql_preflight *r, const ql_mesh *mesh, const ql_topo
             r->boundary_loops += !seen[ends[k]];
             seen[ends[k]] = 1;
         }
-        r->boundary_loops -= set_join(vertex, ends[0], ends[1]);
+        r->boundary_loops -= ql_set_join(vertex, ends[0], ends[1]);
     }
     ql_free(vertex);
     ql_free(seen);
@@ -143,7 +128,7 @@ static ql_status count_components(ql_preflight *r, const ql_mesh *mesh, const ql
         for (int k = 0; k < 3; ++k) {
             r->components += !seen[v[k]];
             seen[v[k]] = 1;
-            r->components -= set_join(vertex, v[0], v[k]);
+            r->components -= ql_set_join(vertex, v[0], v[k]);
         }
     }
     ql_free(vertex);
@@ -162,12 +147,12 @@ static ql_status check_orientable(ql_preflight *r, const ql_mesh *mesh, const ql
         if (edge_size(t, e) != 2) continue;
         int32_t a = 2 * ql_halfedge_face(h[0]), b = 2 * ql_halfedge_face(h[1]);
         int turned = ql_halfedge_from(mesh, h[0]) == ql_halfedge_from(mesh, h[1]);
-        (void)set_join(side, a, b + turned);
-        (void)set_join(side, a + 1, b + 1 - turned);
+        (void)ql_set_join(side, a, b + turned);
+        (void)ql_set_join(side, a + 1, b + 1 - turned);
     }
     r->orientable = true;
     for (int32_t f = 0; f < mesh->face_count && r->orientable; ++f)
-        r->orientable = set_root(side, 2 * f) != set_root(side, 2 * f + 1);
+        r->orientable = ql_set_root(side, 2 * f) != ql_set_root(side, 2 * f + 1);
     ql_free(side);
     return QL_OK;
 }

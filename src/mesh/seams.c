@@ -2,6 +2,7 @@
 #include "mesh/seams.h"
 
 #include "base/memory.h"
+#include "mesh/sets.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -15,22 +16,6 @@ typedef struct search {
     int32_t *place;           /* per vertex, as a union-find: the first vertex at its place */
     int32_t *target;          /* per vertex, as a union-find: the first of those joined */
 } search;
-
-static int32_t root_of(int32_t *parent, int32_t v)
-{
-    while (parent[v] != v) v = parent[v] = parent[parent[v]];
-    return v;
-}
-
-static void join(int32_t *parent, int32_t a, int32_t b)
-{
-    a = root_of(parent, a);
-    b = root_of(parent, b);
-    if (a < b)
-        parent[b] = a;
-    else
-        parent[a] = b;
-}
 
 /* Two millionths of the box's diagonal: what six decimal digits leave. */
 static void measure(search *s)
@@ -124,7 +109,7 @@ static void look_along(const search *s, const grid_entry *grid, int32_t count, c
     const grid_entry to = {{from.cell[0], from.cell[1], entry->cell[2] + 1}, 0};
     for (int32_t i = lower_bound(grid, count, &from); i < count && compare_cells(&grid[i], &to) <= 0; ++i)
         if (grid[i].vertex < entry->vertex && at_one_place(s, grid[i].vertex, entry->vertex))
-            join(s->place, grid[i].vertex, entry->vertex);
+            (void)ql_set_join(s->place, grid[i].vertex, entry->vertex);
 }
 
 static ql_status find_places(const search *s)
@@ -161,7 +146,8 @@ static int32_t list_open(const search *s, open_edge *list)
     for (int32_t e = 0; e < t->edge_count; ++e) {
         if (t->edge_ptr[e + 1] - t->edge_ptr[e] != 1) continue;
         int32_t h = t->edge_halfedges[t->edge_ptr[e]];
-        int32_t a = root_of(s->place, ql_halfedge_from(s->mesh, h)), b = root_of(s->place, ql_halfedge_to(s->mesh, h));
+        int32_t a = ql_set_root(s->place, ql_halfedge_from(s->mesh, h)),
+                b = ql_set_root(s->place, ql_halfedge_to(s->mesh, h));
         if (a != b) list[count++] = (open_edge){a < b ? a : b, a < b ? b : a, h};
     }
     qsort(list, (size_t)count, sizeof *list, compare_open);
@@ -177,9 +163,9 @@ static void join_ends(const search *s, int32_t g, int32_t h)
     if (at_one_place(s, apex(s->mesh, g), apex(s->mesh, h))) return;
     int32_t from = ql_halfedge_from(s->mesh, h), to = ql_halfedge_to(s->mesh, h);
     int32_t g_from = ql_halfedge_from(s->mesh, g), g_to = ql_halfedge_to(s->mesh, g);
-    bool same_way = root_of(s->place, from) == root_of(s->place, g_from);
-    join(s->target, g_from, same_way ? from : to);
-    join(s->target, g_to, same_way ? to : from);
+    bool same_way = ql_set_root(s->place, from) == ql_set_root(s->place, g_from);
+    (void)ql_set_join(s->target, g_from, same_way ? from : to);
+    (void)ql_set_join(s->target, g_to, same_way ? to : from);
 }
 
 static ql_status join_open(const search *s)
@@ -200,7 +186,7 @@ static void join_collapsed(const search *s)
 {
     for (int32_t h = 0; h < 3 * s->mesh->face_count; ++h) {
         int32_t a = ql_halfedge_from(s->mesh, h), b = ql_halfedge_to(s->mesh, h);
-        if (a != b && at_one_place(s, a, b)) join(s->target, a, b);
+        if (a != b && at_one_place(s, a, b)) (void)ql_set_join(s->target, a, b);
     }
 }
 
@@ -215,7 +201,7 @@ ql_status ql_mesh_find_seams(const ql_mesh *mesh, const ql_topology *topology, i
     if (status == QL_OK) status = join_open(&s);
     *count = 0;
     for (int32_t v = 0; v < mesh->vertex_count; ++v) {
-        target[v] = root_of(target, v);
+        target[v] = ql_set_root(target, v);
         *count += target[v] != v;
     }
     ql_free(s.place);

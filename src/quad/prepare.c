@@ -125,6 +125,8 @@ static ql_status pair_edges(soup *s)
         if (end - i == 2) {
             s->mate[keys[i].half] = keys[i + 1].half;
             s->mate[keys[i + 1].half] = keys[i].half;
+        } else if (end - i > 2) {
+            s->out->split_edges++;
         }
     }
     ql_free(keys);
@@ -314,19 +316,19 @@ static ql_status renumber_components(soup *s)
 static ql_status split_edges(soup *s)
 {
     edge_key *keys = NULL;
-    QL_TRY(sorted_edges(&keys, s->tri, s->faces));
     int32_t n = 3 * s->faces;
-    bool inverted = inside_out(s);
     for (int32_t h = 0; h < n; ++h) s->middle[h] = -1;
+    if (s->out->split_edges == 0) return QL_OK;
+    QL_TRY(sorted_edges(&keys, s->tri, s->faces));
+    bool inverted = inside_out(s);
     for (int32_t i = 0, end; i < n; i = end) {
         end = run_end(keys, i, n);
         if (end - i <= 2) continue;
-        s->out->split_edges++;
         for (int32_t j = i; j < end; ++j) s->middle[keys[j].half] = keys[j].half;
         pair_around(s, keys + i, end - i, inverted);
     }
     ql_free(keys);
-    return s->out->split_edges > 0 ? renumber_components(s) : QL_OK;
+    return renumber_components(s);
 }
 
 /* One vertex per fan of faces. */
