@@ -87,7 +87,7 @@ static const defect_text DEGENERATE_FACE = {
 static const defect_text DUPLICATE_FACE = {
     "duplicate face",
     "duplicate faces",
-    "the same three vertices as another face",
+    "the same three vertices as another face; quads keep one, or none where they are two sides of a flap",
     "delete them (MeshLab: Remove Duplicate Faces)",
 };
 

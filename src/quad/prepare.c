@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "field/cross_vector.h"
 #include "mesh/seams.h"
+#include "quad/doubles.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -65,51 +66,29 @@ static ql_status find_seams(soup *s, int32_t *target)
     return status;
 }
 
-typedef struct face_key {
-    int32_t v[3], face;
-} face_key;
-
-static int compare_faces(const void *left, const void *right)
-{
-    const face_key *a = left, *b = right;
-    for (int c = 0; c < 3; ++c)
-        if (a->v[c] != b->v[c]) return a->v[c] < b->v[c] ? -1 : 1;
-    return a->face < b->face ? -1 : a->face > b->face;
-}
-
 /* Copies faces over welded vertices, without those that repeat a vertex or an earlier face. */
 static ql_status keep_faces(soup *s, const int32_t *target)
 {
     int32_t n = s->mesh->face_count, kept = 0;
-    face_key *keys = NULL;
     uint8_t *drop = NULL;
-    ql_status status = QL_TAKE(keys, n + 1);
-    if (status == QL_OK) status = QL_TAKE(drop, n + 1);
-    if (status != QL_OK) goto end;
+    QL_TRY(QL_TAKE(drop, n + 1));
     for (int32_t f = 0; f < n; ++f) {
-        int32_t a = target[s->mesh->faces[3 * f]], b = target[s->mesh->faces[3 * f + 1]],
-                c = target[s->mesh->faces[3 * f + 2]], t;
-        if (a == b || b == c || c == a) drop[f] = 1;
-        if (a > b) t = a, a = b, b = t;
-        if (b > c) t = b, b = c, c = t;
-        if (a > b) t = a, a = b, b = t;
-        keys[f] = (face_key){{a, b, c}, f};
+        int32_t *t = s->tri + 3 * (int64_t)f;
+        for (int k = 0; k < 3; ++k) t[k] = target[s->mesh->faces[3 * f + k]];
+        drop[f] = t[0] == t[1] || t[1] == t[2] || t[2] == t[0];
     }
-    qsort(keys, (size_t)n, sizeof *keys, compare_faces);
-    for (int32_t i = 1; i < n; ++i)
-        if (memcmp(keys[i].v, keys[i - 1].v, sizeof keys[i].v) == 0) drop[keys[i].face] = 1;
-    for (int32_t f = 0; f < n; ++f) {
+    ql_status status = ql_doubles_find(s->mesh->vertices, s->tri, n, drop);
+    for (int32_t f = 0; status == QL_OK && f < n; ++f) {
         if (drop[f]) {
             s->out->dropped++;
             continue;
         }
-        for (int k = 0; k < 3; ++k) s->tri[3 * kept + k] = target[s->mesh->faces[3 * f + k]];
+        memmove(s->tri + 3 * (int64_t)kept, s->tri + 3 * (int64_t)f, 3 * sizeof *s->tri);
         s->parent[kept++] = f;
     }
     s->faces = kept;
-    if (kept == 0) status = QL_FAIL(MESH, "no usable face: every face repeats a vertex; check the file's indices");
-end:
-    ql_free(keys);
+    if (status == QL_OK && kept == 0)
+        status = QL_FAIL(MESH, "no usable face: every face repeats a vertex; check the file's indices");
     ql_free(drop);
     return status;
 }

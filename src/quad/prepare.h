@@ -1,6 +1,6 @@
 /* Any triangle mesh -> oriented manifold surfaces, one per component.
  *
- * Seams are joined (mesh/seams.h), repeated and collapsed faces dropped, faces oriented alike within a component. Edges of more
+ * Seams are joined (mesh/seams.h), repeated (quad/doubles.h) and collapsed faces dropped, faces oriented alike within a component. Edges of more
  * than two faces are paired so that the surface bends least, vertices of more than one fan split. Components without area (a
  * triangle whose corners lie on a line) are left out as long as there are others. What is not orientable is refused with the
  * face that shows it.
