@@ -19,7 +19,7 @@ uint8_t ql_fill_pin(const ql_polygons *p, int32_t v, const ql_surface *s, const 
     }
 }
 
-enum { RING_LIMIT = 200, MIDDLE_LIMIT = 10 };
+enum { MIDDLE_LIMIT = 10 };
 
 typedef struct filler {
     ql_quads *q;
@@ -77,6 +77,14 @@ static void fill_ring(filler *f, int32_t *ring, int32_t n)
         add_quad(f, middle, ring[i % n], ring[(i + 1) % n], ring[(i + 2) % n]);
 }
 
+void ql_fill_ring(ql_quads *quads, int32_t *vertices, int32_t *faces, int32_t *ring, int32_t n)
+{
+    filler f = {.q = quads, .vertices = *vertices, .faces = *faces};
+    fill_ring(&f, ring, n);
+    *vertices = f.vertices;
+    *faces = f.faces;
+}
+
 ql_status ql_fill(ql_quads *quads, const ql_polygons *p, const ql_surface *s, const uint8_t *corner, int32_t *odd)
 {
     int32_t corners = p->face_count > 0 ? p->start[p->face_count] : 0;
@@ -86,8 +94,8 @@ ql_status ql_fill(ql_quads *quads, const ql_polygons *p, const ql_surface *s, co
     memcpy(quads->vertices, p->vertices, 3 * (size_t)p->vertex_count * sizeof *p->vertices);
     for (int32_t v = 0; v < p->vertex_count; ++v) quads->pin[v] = ql_fill_pin(p, v, s, corner);
     for (int32_t i = 0; i < p->face_count; ++i) {
-        int32_t n = p->start[i + 1] - p->start[i], ring[RING_LIMIT];
-        if (n % 2 != 0 || n < 4 || n > RING_LIMIT) {
+        int32_t n = p->start[i + 1] - p->start[i], ring[QL_FILL_RING_LIMIT];
+        if (n % 2 != 0 || n < 4 || n > QL_FILL_RING_LIMIT) {
             ++*odd;
             continue;
         }

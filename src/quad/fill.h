@@ -10,6 +10,12 @@
 ql_status ql_fill(ql_quads *quads, const ql_polygons *polygons, const ql_surface *surface, const uint8_t *corner,
                   int32_t *odd);
 
+enum { QL_FILL_RING_LIMIT = 200 }; /* larger polygons are not filled */
+
+/* Fills one ring of n vertices (even, 4 to QL_FILL_RING_LIMIT; spoiled). quads has *vertices and *faces of which are used, and room
+ * for one vertex and n quads more. */
+void ql_fill_ring(ql_quads *quads, int32_t *vertices, int32_t *faces, int32_t *ring, int32_t n);
+
 /* Catmull-Clark connectivity: a vertex in the middle of every edge and face, every corner becomes a quad. `pin` (per vertex
  * of the polygons) is carried over; the middle of an edge between two pinned ends is on the line when `line_edges` says so
  * for that edge (per corner: the edge from it), or NULL for none. */

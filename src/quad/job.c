@@ -15,6 +15,7 @@
 #include "quad/fill.h"
 #include "quad/grid.h"
 #include "quad/map.h"
+#include "quad/mend.h"
 #include "quad/part.h"
 #include "quad/release.h"
 #include "quad/remesh.h"
@@ -232,13 +233,14 @@ static ql_status make_field(ql_job *j, bool given, double price)
 static ql_status map_once(mapping *m, ql_job *j, double edge, ql_quads *quads)
 {
     ql_polygons polygons;
-    int32_t odd = 0, parted = 0;
+    int32_t odd = 0, parted = 0, mended = 0;
     memset(quads, 0, sizeof *quads);
     ql_status status = extract_at(m, j, edge, &polygons);
     if (status == QL_OK && polygons.face_count > 0) status = ql_fill(quads, &polygons, &j->work, j->corner, &odd);
     if (status != QL_OK || odd > 0) ql_quads_destroy(quads);
     if (status == QL_OK && quads->face_count > 0) status = ql_quads_part(quads, &parted);
-    if (parted > 0) QL_DEBUG("%d doubled edges parted", parted);
+    if (status == QL_OK && quads->face_count > 0) status = ql_quads_mend(quads, &mended);
+    if (parted + mended > 0) QL_DEBUG("%d doubled edges parted, %d places mended", parted, mended);
     ql_polygons_destroy(&polygons);
     return status;
 }

@@ -3,10 +3,12 @@
 
 #include "base/memory.h"
 #include "mesh/generate.h"
+#include "quad/mend.h"
 #include "quad/part.h"
 #include "quad/prepare.h"
 #include "quad/release.h"
 
+#include <math.h>
 #include <string.h>
 
 /* A ball of 80 faces with faces added; a vertex more than the ball's, `out` times the ball's radius over the first face's first. */
@@ -138,13 +140,80 @@ static void test_pinched_edge(void **state)
     ql_quads_destroy(&q);
 }
 
+/* A closed grid of quads (a torus of n x n). */
+static void torus_of_quads(ql_quads *q, int n)
+{
+    ASSERT_OK(ql_quads_create(q, n * n, n * n));
+    for (int i = 0; i < n * n; ++i) {
+        int u = i / n, v = i % n, right = (u + 1) % n * n, up = (v + 1) % n,
+            quad[4] = {i, right + v, right + up, u * n + up};
+        double a = 2 * M_PI * u / n, b = 2 * M_PI * v / n,
+               x[3] = {cos(a) * (2 + cos(b)), sin(a) * (2 + cos(b)), sin(b)};
+        memcpy(q->faces + 4 * i, quad, sizeof quad);
+        memcpy(q->vertices + 3 * i, x, sizeof x);
+    }
+}
+
+static void merge(ql_quads *q, int32_t from, int32_t into)
+{
+    for (int32_t i = 0; i < 4 * q->face_count; ++i)
+        if (q->faces[i] == from) q->faces[i] = into;
+}
+
+/* Quads that are wrong in a place or two: a vertex that is one with another corner of its quad, or with its neighbour, or with one two
+ * edges away; a quad turned round. */
+static void test_mend(void **state)
+{
+    (void)state;
+    enum { N = 30, KINDS = 6, A = 8 * N + 8, B = 20 * N + 20 };
+    for (int kind = 0; kind < KINDS; ++kind) {
+        ql_quads q;
+        ql_surface s;
+        int32_t mended = 0, loops = -1;
+        torus_of_quads(&q, N);
+        if (kind == 1 || kind == 5) merge(&q, A, A + N + 1);
+        if (kind == 2) merge(&q, A, A + 1);
+        if (kind == 3) merge(&q, A, A + 2 * N);
+        if (kind >= 4) {
+            int32_t *f = q.faces + 4 * B, swap = f[1];
+            f[1] = f[3];
+            f[3] = swap;
+        }
+        if (kind > 0) {
+            assert_int_equal(ql_quads_triangulate(&s, &q), QL_STATUS_MESH);
+            ql_error_clear();
+        }
+        ASSERT_OK(ql_quads_mend(&q, &mended));
+        assert_int_equal(mended, kind == 0 ? 0 : kind == 5 ? 2 : 1);
+        ASSERT_OK(ql_quads_triangulate(&s, &q));
+        assert_int_equal(ql_surface_euler(&s), 0);
+        ASSERT_OK(ql_surface_loops(&s, &loops));
+        assert_int_equal(loops, 0);
+        assert_in_range(q.face_count, N * N - 20 * mended, N * N);
+        ql_surface_destroy(&s);
+        ql_quads_destroy(&q);
+    }
+}
+
+/* Defects everywhere are no place to mend. */
+static void test_mend_gives_up(void **state)
+{
+    (void)state;
+    ql_quads q;
+    int32_t mended = 0;
+    torus_of_quads(&q, 20);
+    for (int32_t f = 0; f < q.face_count; f += 7) q.faces[4 * f + 2] = q.faces[4 * f];
+    ASSERT_OK(ql_quads_mend(&q, &mended));
+    assert_int_equal(mended, 0);
+    assert_int_equal(q.face_count, 400);
+    ql_quads_destroy(&q);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_flaps),
-        cmocka_unit_test(test_both_sides),
-        cmocka_unit_test(test_doubled_edges),
-        cmocka_unit_test(test_pinched_edge),
+        cmocka_unit_test(test_flaps),        cmocka_unit_test(test_both_sides), cmocka_unit_test(test_doubled_edges),
+        cmocka_unit_test(test_pinched_edge), cmocka_unit_test(test_mend),       cmocka_unit_test(test_mend_gives_up),
     };
     return ql_test_main(tests);
 }
