@@ -69,12 +69,23 @@ template <int WIDTH, class Team> struct ql_norm_row {
 
     QL_BODY void load(const ql_norm_input &in, int64_t row, const Team &team)
     {
-        ql_blocked_sum sum, squares;
+        fetch(in, row, team);
+        norm(team);
+    }
+
+    /* Of several rows first, so that they come together. */
+    QL_BODY void fetch(const ql_norm_input &in, int64_t row, const Team &team)
+    {
         for (int j = 0; j < MINE; ++j) {
             int k = team.lane() + j * Team::SIZE;
             hat[j] = in.x[row * in.ld + k] + (in.linear_bias != nullptr ? in.linear_bias[k] : 0.0f);
-            sum.add(j, hat[j]);
         }
+    }
+
+    QL_BODY void norm(const Team &team)
+    {
+        ql_blocked_sum sum, squares;
+        for (int j = 0; j < MINE; ++j) sum.add(j, hat[j]);
         float mean = team.sum(sum.value()) * (1.0f / WIDTH);
         for (int j = 0; j < MINE; ++j) {
             hat[j] -= mean;
@@ -104,9 +115,55 @@ template <int WIDTH, bool RELU> struct ql_norm_forward {
     }
 };
 
-/* rows(slices): adjoint of x from that of y. Columns: WIDTH sums for the norm's weight, its bias, and (the adjoint of x) the
- * bias of the layer below. With g = y' w: x' = rate (g - mean(g) - hat mean(g hat)). */
-template <int WIDTH, bool RELU> struct ql_norm_backward {
+/* The way back through a norm, row by row, and its sums over the rows so far: for the norm's weight, its bias, and (the adjoint
+ * of x) the bias of the layer below. With g = y' w: x' = rate (g - mean(g) - hat mean(g hat)). */
+template <int WIDTH, bool RELU, class Team> struct ql_norm_adjoint {
+    static constexpr int MINE = WIDTH / Team::SIZE;
+    float weight_sum[MINE], bias_sum[MINE], x_sum[MINE];
+
+    QL_BODY void clear()
+    {
+        for (int j = 0; j < MINE; ++j) weight_sum[j] = bias_sum[j] = x_sum[j] = 0;
+    }
+
+    /* y: adjoint of row r; put(k, x') keeps that of x, and returns what counts of it. */
+    template <class Put>
+    QL_BODY void row(const ql_norm_input &in, const ql_norm_row<WIDTH, Team> &r, const float y[MINE], const Team &team,
+                     const Put &put)
+    {
+        float g[MINE];
+        ql_blocked_sum sums_g, sums_product;
+        for (int j = 0; j < MINE; ++j) {
+            int k = team.lane() + j * Team::SIZE;
+            float here = y[j];
+            if (RELU && !(r.hat[j] * in.weight[k] + in.bias[k] > 0)) here = 0;
+            weight_sum[j] += here * r.hat[j];
+            bias_sum[j] += here;
+            g[j] = here * in.weight[k];
+            sums_g.add(j, g[j]);
+            sums_product.add(j, g[j] * r.hat[j]);
+        }
+        float sum = team.sum(sums_g.value()) * (1.0f / WIDTH);
+        float product = team.sum(sums_product.value()) * (1.0f / WIDTH);
+        for (int j = 0; j < MINE; ++j)
+            x_sum[j] += put(team.lane() + j * Team::SIZE, r.rate * (g[j] - sum - r.hat[j] * product));
+    }
+
+    /* WIDTH numbers of each sum. */
+    QL_BODY void store(float *to, const Team &team) const
+    {
+        for (int j = 0; j < MINE; ++j) {
+            int k = team.lane() + j * Team::SIZE;
+            to[k] = weight_sum[j];
+            to[WIDTH + k] = bias_sum[j];
+            to[2 * WIDTH + k] = x_sum[j];
+        }
+    }
+};
+
+/* rows(slices): adjoint of x from that of y; columns: the three sums. BELOW: x is what a ReLU let pass, and what leaves is the
+ * adjoint before it. */
+template <int WIDTH, bool RELU, bool BELOW> struct ql_norm_backward {
     ql_norm_input in;
     const float *adjoint;
     int adjoint_ld;
@@ -118,53 +175,35 @@ template <int WIDTH, bool RELU> struct ql_norm_backward {
 
     template <class Team> QL_BODY void operator()(int64_t slice, const Team &team) const
     {
-        constexpr int MINE = WIDTH / Team::SIZE;
-        float weight_sum[MINE], bias_sum[MINE], x_sum[MINE];
-        for (int j = 0; j < MINE; ++j) weight_sum[j] = bias_sum[j] = x_sum[j] = 0;
+        ql_norm_adjoint<WIDTH, RELU, Team> way;
+        way.clear();
         for (int64_t row = sums.begin(slice); row < sums.end(slice); ++row) {
             ql_norm_row<WIDTH, Team> r;
-            float g[MINE];
-            ql_blocked_sum sums_g, sums_product;
-            r.load(in, row, team);
-            for (int j = 0; j < MINE; ++j) {
-                int k = team.lane() + j * Team::SIZE;
-                float y = adjoint[row * adjoint_ld + k];
-                if (RELU && !(r.hat[j] * in.weight[k] + in.bias[k] > 0)) y = 0;
-                weight_sum[j] += y * r.hat[j];
-                bias_sum[j] += y;
-                g[j] = y * in.weight[k];
-                sums_g.add(j, g[j]);
-                sums_product.add(j, g[j] * r.hat[j]);
-            }
-            float sum = team.sum(sums_g.value()) * (1.0f / WIDTH);
-            float product = team.sum(sums_product.value()) * (1.0f / WIDTH);
-            for (int j = 0; j < MINE; ++j) {
-                float x = r.rate * (g[j] - sum - r.hat[j] * product);
-                x_sum[j] += x;
-                out.put(row, team.lane() + j * Team::SIZE, x);
-            }
+            float y[r.MINE];
+            r.fetch(in, row, team);
+            for (int j = 0; j < r.MINE; ++j) y[j] = adjoint[row * adjoint_ld + team.lane() + j * Team::SIZE];
+            r.norm(team);
+            way.row(in, r, y, team, [&](int k, float x) {
+                if (BELOW && !(in.x[row * in.ld + k] > 0)) x = 0;
+                out.put(row, k, x);
+                return x;
+            });
         }
-        float *partial = sums.partial + slice * sums.stride + column;
-        for (int j = 0; j < MINE; ++j) {
-            int k = team.lane() + j * Team::SIZE;
-            partial[k] = weight_sum[j];
-            partial[WIDTH + k] = bias_sum[j];
-            partial[2 * WIDTH + k] = x_sum[j];
-        }
+        way.store(sums.partial + slice * sums.stride + column, team);
     }
 };
 
-/* rows(slices): out = adjoint where y is positive, else 0; and its column sums. May work in place. */
+/* rows(slices): out = adjoint (+ more) where y is positive, else 0; and its column sums. May work in place. */
 template <int WIDTH> struct ql_relu_backward {
     const float *y;
     int y_ld;
-    const float *adjoint;
+    const float *adjoint, *more; /* more: nullptr, or laid out as adjoint */
     int adjoint_ld;
     ql_activation out;
     ql_column_sums sums;
     int column;
 
-    double bytes() const { return WIDTH * (sums.slice_rows * (8.0 + out.size()) + 4); }
+    double bytes() const { return WIDTH * (sums.slice_rows * ((more != nullptr ? 12.0 : 8.0) + out.size()) + 4); }
 
     template <class Team> QL_BODY void operator()(int64_t slice, const Team &team) const
     {
@@ -174,7 +213,9 @@ template <int WIDTH> struct ql_relu_backward {
         for (int64_t row = sums.begin(slice); row < sums.end(slice); ++row)
             for (int j = 0; j < MINE; ++j) {
                 int k = team.lane() + j * Team::SIZE;
-                float a = y[row * y_ld + k] > 0 ? adjoint[row * adjoint_ld + k] : 0.0f;
+                float a = 0;
+                if (y[row * y_ld + k] > 0)
+                    a = adjoint[row * adjoint_ld + k] + (more != nullptr ? more[row * adjoint_ld + k] : 0.0f);
                 out.put(row, k, a);
                 sum[j] += a;
             }
@@ -239,9 +280,9 @@ struct ql_columns_finish {
     }
 };
 
-/* Products of a few weight gradients (a stage of blocks and the tail below it), cut into slices of rows, on their way into
+/* Products of a few weight gradients (two stages of blocks and the tails below them), cut into slices of rows, on their way into
  * the gradient. */
-enum { QL_WEIGHT_ITEMS = 20 };
+enum { QL_WEIGHT_ITEMS = 40 };
 struct ql_weight_sums {
     struct item {
         int32_t place, size, slices;
@@ -339,28 +380,32 @@ struct ql_plain_product {
     }
 };
 
-/* each(rows * 256): the adjoint of [e, d] parts: e' is set, d' is added to. */
+/* rows(slices): the adjoint of [e, d] parts: e' is set, d' is added to; d' as an operand, and its column sums. */
 struct ql_part_skip {
     const float *wide;
-    float *e, *d;
+    float *e;
+    ql_activation d;
+    ql_column_sums sums;
+    int column;
 
-    double bytes() const { return 20; }
+    double bytes() const { return 256.0 * (sums.slice_rows * (16 + d.size()) + 4); }
 
-    QL_BODY void operator()(int64_t index) const
+    template <class Team> QL_BODY void operator()(int64_t slice, const Team &team) const
     {
-        int64_t at = index / 256 * 512 + index % 256;
-        e[index] = wide[at];
-        d[index] += wide[at + 256];
+        constexpr int MINE = 256 / Team::SIZE;
+        float sum[MINE];
+        for (int j = 0; j < MINE; ++j) sum[j] = 0;
+        for (int64_t row = sums.begin(slice); row < sums.end(slice); ++row)
+            for (int j = 0; j < MINE; ++j) {
+                int k = team.lane() + j * Team::SIZE;
+                const float x = d.x[row * 256 + k] + wide[row * 512 + 256 + k];
+                e[row * 256 + k] = wide[row * 512 + k];
+                d.put(row, k, x);
+                sum[j] += x;
+            }
+        for (int j = 0; j < MINE; ++j)
+            sums.partial[slice * sums.stride + column + team.lane() + j * Team::SIZE] = sum[j];
     }
-};
-
-/* each(n) */
-struct ql_add {
-    float *x;
-    const float *y;
-
-    double bytes() const { return 12; }
-    QL_BODY void operator()(int64_t i) const { x[i] += y[i]; }
 };
 
 /* ---- head: theta = 2 pi (w . gelu(hidden + b) + b1), 32 hidden units ---- */
@@ -452,37 +497,31 @@ struct ql_fold_table {
     }
 };
 
-/* each(elements): W_f. */
-struct ql_fold_weights {
+/* each(elements + rows): W_f, then b_f. */
+struct ql_fold {
     const ql_fold_table *table;
     const float *parameters, *drop;
     ql_operand folded;
+    float *folded_bias;
+    int32_t elements;
 
     double bytes() const { return 4 + folded.size(); }
 
     QL_BODY void operator()(int64_t at) const
     {
+        if (at >= elements) return bias(at - elements);
         int b = table->block_of(table->element, at);
         int64_t local = at - table->element[b], row, column;
         ql_place_of(local, table->inner[b], &row, &column);
         float factor = parameters[table->gamma[b] + row] * drop[b];
         folded.put(at, factor * parameters[table->weight[b] + local]);
     }
-};
 
-/* each(rows): b_f. */
-struct ql_fold_biases {
-    const ql_fold_table *table;
-    const float *parameters, *drop;
-    float *folded;
-
-    double bytes() const { return 12; }
-
-    QL_BODY void operator()(int64_t at) const
+    QL_BODY void bias(int64_t at) const
     {
         int b = table->block_of(table->row, at);
         int64_t row = at - table->row[b];
-        folded[at] = parameters[table->gamma[b] + row] * drop[b] * parameters[table->bias[b] + row];
+        folded_bias[at] = parameters[table->gamma[b] + row] * drop[b] * parameters[table->bias[b] + row];
     }
 };
 

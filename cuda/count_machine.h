@@ -3,7 +3,7 @@
 #ifndef QL_CUDA_COUNT_MACHINE_H
 #define QL_CUDA_COUNT_MACHINE_H
 
-#include "tile_product.h"
+#include "residual.h"
 
 class ql_count_machine
 {
@@ -41,6 +41,13 @@ class ql_count_machine
     {
         see_blocks((count + 7) / 8);
         add(1, static_cast<double>(count) * body.bytes(), 0);
+    }
+
+    template <class Body> void tiles(int64_t count, const Body &body)
+    {
+        see_blocks(count);
+        unaligned += !body.aligned();
+        add(1, static_cast<double>(count) * body.bytes(), static_cast<double>(count) * body.flop());
     }
 
     void gemm(const ql_gemm &g)

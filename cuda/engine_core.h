@@ -27,6 +27,7 @@ template <class Machine> struct ql_cuda_engine {
     ql_table_block block; /* the tables */
     ql_sharing<Machine> sharing;
     int near_slices; /* of loss terms that come before those of the off-surface points */
+    int term_slices; /* with those */
     void *device_memory;
     float *host[3], *field_point; /* parameters and moments for state(); points of a field call */
     double norm;                  /* of the last evaluate */
@@ -224,27 +225,28 @@ template <class Machine> struct ql_cuda_engine {
     void launch_off()
     {
         ql_sdf_sequence<Machine> sdf(m, n);
-        m.rows(QL_LOSS_COUNT, ql_loss_finish{n.term_partial, n.report, sdf.off(near_slices)});
+        term_slices = sdf.off(near_slices);
     }
 
     void launch_norm()
     {
         m.rows(QL_NORM_SLICES, ql_norm_partial{n.gradient, n.norm_partial});
-        m.rows(1, ql_norm_finish{n.norm_partial, n.report});
+        m.rows(QL_LOSS_COUNT + 1, ql_report_finish{n.term_partial, n.norm_partial, n.report, term_slices});
     }
 
     enum { WHOLE = 0, ANGLES = 0, SURFACE, OFF, NORM, AHEAD }; /* recorded sequences */
 
     void launch_alone()
     {
-        if (n.plan.surface_chunks == 1 && Machine::has_aside()) return launch_side_by_side();
+        if (n.plan.surface_chunks == 1 && n.plan.own <= QL_FEW_FACES && Machine::has_aside())
+            return launch_side_by_side();
         launch_angles();
         launch_surface();
         launch_off();
         launch_norm();
     }
 
-    /* A mesh whose surface is one chunk does not fill the device: all that needs no angles (the off-surface points, the surface points
+    /* A mesh of so few faces does not fill the device: all that needs no angles (the off-surface points, the surface points
      * until the loss, and the way back from it) goes beside the angle network. Both ways the sums have the same order, but for the
      * SDF's gradient, where the off-surface points come first. */
     void launch_side_by_side()
@@ -252,9 +254,8 @@ template <class Machine> struct ql_cuda_engine {
         ql_sdf_sequence<Machine> sdf(m, n);
         ql_angle_sequence<Machine> angle(m, n);
         const int chunks = n.plan.angle_chunks, off_slice = sdf.near_slices();
-        int slices = 0;
         const auto there = [&] {
-            slices = sdf.off(off_slice);
+            term_slices = sdf.off(off_slice);
             sdf.surface_forward(0);
         };
         const auto back = [&] { sdf.surface_backward(0); };
@@ -267,7 +268,6 @@ template <class Machine> struct ql_cuda_engine {
         m.aside(back);
         angle_backward(angle);
         m.meet();
-        m.rows(QL_LOSS_COUNT, ql_loss_finish{n.term_partial, n.report, slices});
         launch_norm();
     }
 

@@ -231,6 +231,11 @@ class ql_gpu_machine
         check(cudaGetLastError(), "launch of a kernel over rows");
     }
 
+    template <class Body> void tiles(int64_t count, const Body &body)
+    {
+        if (!failed() && count > 0) check(ql_tiles_launch(count, body, now), "launch of a kernel over tiles");
+    }
+
     void gemm(const ql_gemm &g)
     {
         if (failed()) return;

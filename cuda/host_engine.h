@@ -61,6 +61,15 @@ typedef struct ql_tile_case {
 } ql_tile_case;
 ql_status ql_cuda_tile_error(double *error, const ql_tile_case *which);
 
+/* A residual block's two launches (residual.h) of random numbers: relative errors, forward and backward, against the formulas in
+ * double precision with operands rounded as their kind has them (enum ql_operand_kind). threads: 256 threads as coroutines, else one
+ * alone; masked: the ReLU below; in_place: the adjoint that is added lies where the result goes. */
+typedef struct ql_residual_case {
+    int kind, inner, tile, rows, slice_rows; /* tile: 64 or 32 */
+    bool wide, masked, in_place, threads;
+} ql_residual_case;
+ql_status ql_cuda_residual_errors(double error[2], const ql_residual_case *which);
+
 /* Off-surface points first .. first + count of a step as the engine's body draws them, and the drop factors as it sends them. */
 ql_status ql_cuda_draws_of(float *points, int count, int first, float drop[], const ql_engine_setup *setup,
                            int64_t step);

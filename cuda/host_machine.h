@@ -3,12 +3,13 @@
 #ifndef QL_CUDA_HOST_MACHINE_H
 #define QL_CUDA_HOST_MACHINE_H
 
-#include "tile_product.h"
+#include "tile_host.h"
 #include "warp.h"
 
 #include "host_engine.h"
 
 #include <cblas.h>
+#include <initializer_list>
 
 /* What a test lets go wrong: the call number `fail_at` (from 0; < 0: none) of all machines ends with this status as on a
  * device that is lost; allocations above `memory` bytes fail although budget promised them. */
@@ -23,11 +24,67 @@ struct ql_host_faults {
 };
 inline ql_host_faults ql_faults = {0, -1, QL_OK, INT64_MAX, 0, 0, 0, 0};
 
+/* A residual block's products by a thread alone (residual.h): by the machine's own. */
+template <ql_operand_kind KIND, int INNER, int ROWS, ql_product PRODUCT> struct ql_single_core {
+    const ql_residual_weights &weights;
+    float *result; /* ROWS x INNER */
+    int next;
+
+    template <class Block>
+    ql_single_core(const Block &, const ql_residual_weights &its_weights, float *memory)
+        : weights(its_weights), result(memory), next(0)
+    {
+    }
+
+    template <class Block, class Begin> void product(const Block &block, float *rows, const Begin &begin)
+    {
+        pairs(block, begin);
+        const bool nt = PRODUCT == QL_PRODUCT_NT, first = next == 0;
+        ql_operand w = first ? weights.mid : weights.wide;
+        if (!first) w = w.from(static_cast<int64_t>(next - 1) * INNER * (nt ? w.ld : 1));
+        const ql_operand a = {rows, INNER + 4, KIND == QL_OPERAND_BF16 ? QL_OPERAND_PLAIN : KIND}; /* rounded already */
+        block.multiply({PRODUCT, ROWS, INNER, INNER, a, w, result, INNER, result, nullptr, false, 1, 0, 0, 0});
+        ++next;
+    }
+
+    template <class Block, class Act> void pairs(const Block &, const Act &act)
+    {
+        for (int row = 0; row < ROWS; ++row)
+            for (int k = 0; k < INNER; k += 2) act(row, k, result + row * INNER + k);
+    }
+
+    template <class Block> void sums_of_16(const Block &, float *to, int ld) const
+    {
+        for (int group = 0; group < ROWS / 16; ++group)
+            for (int k = 0; k < INNER; ++k) {
+                float sum = 0;
+                for (int row = 16 * group; row < 16 * (group + 1); ++row) sum += result[row * INNER + k];
+                to[group * ld + k] = sum;
+            }
+    }
+};
+
+template <class Machine> struct ql_block_single {
+    static constexpr int WARPS = 1, LANES = 1;
+    template <ql_operand_kind KIND, int INNER, int ROWS, ql_product PRODUCT>
+    using core = ql_single_core<KIND, INNER, ROWS, PRODUCT>;
+    Machine *machine;
+    float *memory;
+    static int thread() { return 0; }
+    static int warp() { return 0; }
+    static int lane() { return 0; }
+    static void sync() {}
+    static float exchange(float x, int) { return x; }
+    float *shared() const { return memory; }
+    void multiply(const ql_gemm &g) const { machine->one(g); }
+};
+
 template <bool LANES> class ql_host_machine
 {
   public:
     ~ql_host_machine()
     {
+        ql_free(shared);
         for (buffer *one : {&a_rounded, &b_rounded, &a_low, &b_low}) ql_free(one->values);
         ql_free(lanes);
     }
@@ -72,6 +129,8 @@ template <bool LANES> class ql_host_machine
     ql_status open()
     {
         if (!goes_on()) return first_error;
+        shared = static_cast<float *>(ql_memory_take(QL_SHARED, sizeof *shared));
+        if (shared == nullptr) return QL_FAIL(NO_MEMORY, "no memory for a block's");
         if (!LANES) return QL_OK;
         lanes = static_cast<ql_lanes *>(ql_memory_take(1, sizeof *lanes));
         return lanes != nullptr ? QL_OK : QL_FAIL(NO_MEMORY, "no memory for the stacks of 32 lanes");
@@ -167,6 +226,16 @@ template <bool LANES> class ql_host_machine
         for (int64_t i = 0; i < count; ++i) body(i, ql_team_single());
     }
 
+    template <class Body> void tiles(int64_t count, const Body &body)
+    {
+        static_assert(Body::FLOATS <= QL_SHARED, "a tile's memory");
+        if (!goes_on()) return;
+        if (LANES && !ql_tiles_on_host(count, body))
+            first_error = QL_FAIL(NO_MEMORY, "no memory for a block's threads");
+        for (int64_t tile = 0; !LANES && tile < count; ++tile)
+            body(ql_block_single<ql_host_machine>{this, shared}, tile);
+    }
+
     void gemm(const ql_gemm &g)
     {
         if (!goes_on()) return;
@@ -181,6 +250,9 @@ template <bool LANES> class ql_host_machine
     }
 
   private:
+    friend ql_block_single<ql_host_machine>;
+    enum { QL_SHARED = 99 * 256 }; /* floats: a single thread has its result where the device has slices of weights */
+
     /* What would be the device's memory or pinned on a GPU. */
     static void count_allocations(int64_t count)
     {
@@ -192,6 +264,7 @@ template <bool LANES> class ql_host_machine
     int64_t calls[SEQUENCES] = {};
     bool has_graph[SEQUENCES] = {};
     ql_lanes *lanes = nullptr;
+    float *shared = nullptr;
     const void *later = nullptr; /* of the caller, which waits for it with meet */
     void (*run_later)(const void *what) = nullptr;
 

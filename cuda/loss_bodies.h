@@ -179,23 +179,6 @@ struct ql_loss_smooth {
     }
 };
 
-/* rows(LOSS_COUNT): a term over all slices. */
-struct ql_loss_finish {
-    const double *partial;
-    ql_report *report;
-    int slices;
-
-    double bytes() const { return 8.0 * slices; }
-
-    template <class Team> QL_BODY void operator()(int64_t term, const Team &team) const
-    {
-        double sum = 0;
-        for (int64_t s = team.lane(); s < slices; s += Team::SIZE) sum += partial[s * QL_LOSS_COUNT + term];
-        sum = team.sum(sum);
-        if (team.lane() == 0) report->terms[term] = term == QL_LOSS_TOTAL ? 0 : sum;
-    }
-};
-
 enum { QL_NORM_ROWS = 2048, QL_NORM_SLICES = (QL_PADDED_COUNT + QL_NORM_ROWS - 1) / QL_NORM_ROWS };
 
 /* rows(NORM_SLICES): squares of a slice of the gradient. */
@@ -217,19 +200,27 @@ struct ql_norm_partial {
     }
 };
 
-/* rows(1) */
-struct ql_norm_finish {
-    const double *partial;
+/* rows(LOSS_COUNT + 1): the terms, the sum of squares. */
+struct ql_report_finish {
+    const double *term_partial, *norm_partial;
     ql_report *report;
+    int term_slices;
 
-    double bytes() const { return 8 * QL_NORM_SLICES; }
+    double bytes() const { return (8.0 * QL_NORM_SLICES + 8.0 * QL_LOSS_COUNT * term_slices) / (QL_LOSS_COUNT + 1); }
 
-    template <class Team> QL_BODY void operator()(int64_t, const Team &team) const
+    template <class Team> QL_BODY void operator()(int64_t which, const Team &team) const
     {
+        const bool term = which < QL_LOSS_COUNT;
+        const double *from = term ? term_partial + which : norm_partial;
+        const int count = term ? term_slices : QL_NORM_SLICES, step = term ? QL_LOSS_COUNT : 1;
         double sum = 0;
-        for (int s = team.lane(); s < QL_NORM_SLICES; s += Team::SIZE) sum += partial[s];
+        for (int64_t s = team.lane(); s < count; s += Team::SIZE) sum += from[s * step];
         sum = team.sum(sum);
-        if (team.lane() == 0) report->squares = sum;
+        if (team.lane() > 0) return;
+        if (term)
+            report->terms[which] = which == QL_LOSS_TOTAL ? 0 : sum;
+        else
+            report->squares = sum;
     }
 };
 

@@ -7,15 +7,23 @@
 
 /* ---- plan ---- */
 
-/* Points of a chunk of the SDF, where memory allows. Large chunks launch less, small ones stay in the cache between launches:
- * QL_CUDA_SDF_ROWS is for measuring that. */
-static const int SDF_ROWS = 16384;
+/* Points of a chunk of the SDF, where memory allows (80 KB each); with less of it 16,384, which no cache holds between launches
+ * either. Large chunks launch less, quite small ones stay in the cache: QL_CUDA_SDF_ROWS is for measuring that. */
+static const int SDF_ROWS = 65536, LESS_SDF_ROWS = QL_FEW_FACES;
 
 static int wanted_sdf_rows()
 {
     const char *text = getenv("QL_CUDA_SDF_ROWS");
     const long rows = text != nullptr ? strtol(text, nullptr, 10) : 0;
     return rows >= 64 && rows <= 65536 ? static_cast<int>(rows) : SDF_ROWS;
+}
+
+ql_fusion ql_wanted_fusion(ql_operand_kind kind)
+{
+    const char *text = getenv("QL_CUDA_FUSED");
+    if (text != nullptr && text[0] >= '0' && text[0] <= '2' && text[1] == 0)
+        return static_cast<ql_fusion>(text[0] - '0');
+    return kind == QL_OPERAND_PLAIN ? QL_FUSED_MIDDLE : QL_FUSED_WIDE;
 }
 
 static int round_up(int64_t n, int unit) { return static_cast<int>((n + unit - 1) / unit * unit); }
@@ -48,8 +56,9 @@ static void cut(ql_plan *plan, int most, int most_off, int angle_chunks, int sdf
     plan->surface_rows = round_up(pieces(most, plan->surface_chunks), 64);
     plan->off_chunks = pieces(most_off, sdf_rows);
     plan->off_rows = plan->off_chunks > 0 ? round_up(pieces(most_off, plan->off_chunks), 64) : 0;
-    const int most_slices = 2048;
-    plan->slice_rows = pieces(plan->angle_rows, most_slices) > 16 ? pieces(plan->angle_rows, most_slices) : 16;
+    plan->slice_rows = 16;
+    while (plan->slice_rows < 64 && plan->slice_rows * 2048 < plan->angle_rows)
+        plan->slice_rows *= 2; /* see residual.h */
     plan->column_slices = pieces(plan->angle_rows, plan->slice_rows);
 }
 
@@ -81,13 +90,14 @@ static ql_status set_out(ql_plan *plan, const ql_engine_setup *setup, ql_share s
 static bool find_cut(ql_plan *plan, const ql_engine_setup *setup, int ranks, int64_t budget)
 {
     static const int angle_chunks[] = {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128, 256};
-    const int sdf_rows[] = {wanted_sdf_rows(), 4096, 1024};
+    const int sdf_rows[] = {wanted_sdf_rows(), LESS_SDF_ROWS, 4096, 1024};
     const ql_engine_memory mode = setup->engine->memory;
     const int most = pieces(plan->faces, ranks), most_off = pieces(plan->off_points, ranks);
     for (int rows : sdf_rows)
         for (int chunks : angle_chunks) {
+            if (rows > sdf_rows[0]) break;
             if (chunks == 1 && mode == QL_MEMORY_RECOMPUTE && most > 64) continue;
-            if (chunks > 1 && mode == QL_MEMORY_KEEP) break;
+            if (chunks > 1 && (mode == QL_MEMORY_KEEP || rows > LESS_SDF_ROWS)) break;
             if (chunks > 1 && most / chunks < 1024 && !(chunks == 2 && mode == QL_MEMORY_RECOMPUTE)) break;
             cut(plan, most, most_off, chunks, rows);
             measure(plan);
@@ -296,15 +306,21 @@ static void lay_out_angle(ql_network *n, taker &take)
     a->masked = take.operand(rows * QL_STAGE_BLOCKS, 512, a->kind);
     a->mid_adjoint = take.operand(rows * QL_STAGE_BLOCKS, 128, a->kind);
     a->down_adjoint = take.operand(rows * QL_STAGE_BLOCKS, 128, a->kind);
-    a->tail = take.operand(rows, 512, a->kind);
+    for (ql_operand &tail : a->d_tail) tail = take.operand(rows, 512, a->kind);
+    for (ql_operand &tail : a->s_tail) tail = take.operand(rows, 256, a->kind);
+    a->h_tail = take.operand(rows, 512, a->kind);
     a->out_norm = take.operand(rows, 128, a->kind);
-    a->p = take.activation(rows, 512, QL_OPERAND_PLAIN);
+    a->p = take.activation(rows, 512, a->kind);
     a->q = take.activation(rows, 512, QL_OPERAND_PLAIN);
     for (ql_activation &e : a->e) e = take.activation(rows, 256, QL_OPERAND_PLAIN);
-    for (float *&d : a->d) take(d, rows * 256);
+    a->d[0] = take.activation(rows, 256, a->kind);
+    for (int k = 1; k < 3; ++k) { /* as operands at different times */
+        take(a->d[k].x, rows * 256);
+        a->d[k].ld = 256;
+        a->d[k].op = plain ? ql_operand_of(a->d[k].x, 256, a->kind) : a->d[0].op;
+    }
     take(a->inner, rows * 512);
     a->inner_adjoint = take.operand_alone(rows, 512, a->kind);
-    a->narrow = plain ? ql_activation{nullptr, 256, {}} : take.operand_alone(rows, 256, a->kind);
     a->hidden_adjoint = take.operand_alone(rows, QL_HEAD, a->kind);
     a->in_adjoint = take.operand_alone(rows, 256, plain ? a->kind : QL_OPERAND_PLAIN);
     ql_fold_table table;
@@ -329,8 +345,8 @@ static void lay_out_angle(ql_network *n, taker &take)
                        ql_weight_slices(a->rows, dense->out, dense->in, together);
         most = sum > most ? sum : most;
     }
-    a->weight_room = most;
-    take(a->weight_partial, most);
+    a->weight_room = 2 * most;
+    take(a->weight_partial, a->weight_room);
 }
 
 int ql_weight_slices(int rows, int out, int in, int count)
@@ -374,32 +390,40 @@ struct column_writer {
         (void)vector(linear_bias, norm.width);
         return first;
     }
+    int tail(const ql_tail *tail, ql_stage below, ql_angle_columns *c)
+    {
+        const ql_layout *layout = ql_layout_get();
+        const int last = layout->stage_begin[below + 1] - 1;
+        const int first = norm(tail->norm, layout->block[last].up.bias);
+        c->up[last] = first + 2 * tail->norm.width;
+        return first;
+    }
 };
 
 void ql_angle_columns_build(ql_angle_columns *c, int32_t *place)
 {
     const ql_layout *layout = ql_layout_get();
     column_writer write{place, 0};
+    memset(c, 0, sizeof *c);
     c->in = write.norm(layout->in_norm, layout->in.bias);
     c->widen = write.norm(layout->widen_norm, layout->widen.bias);
     c->out_norm = write.norm(layout->out_norm, layout->h_tail.linear.bias);
     c->head = write.vector(layout->out_linear.weight, QL_HEAD);
     (void)write.vector(layout->out_hidden.bias, QL_HEAD);
     (void)write.vector(layout->out_linear.bias, 1);
+    /* The last ReLU of a stage with a tail is done with the tail's norm, whose third sums are those of its adjoint. */
+    static const ql_stage below[] = {QL_STAGE_E3, QL_STAGE_D1, QL_STAGE_D2, QL_STAGE_D3};
+    for (int k = 0; k < 4; ++k) c->d_norm[k] = write.tail(&layout->d_tail[k], below[k], c);
+    c->h_norm = write.tail(&layout->h_tail, QL_STAGE_H, c);
+    for (int k = 0; k < 3; ++k) c->s_norm[k] = write.norm(layout->s_tail[k].norm, -1);
+    for (int k = 0; k < 3; ++k) c->d_bias[k] = write.vector(layout->d_tail[k].linear.bias, 256);
+    c->parts = write.vector(layout->d_tail[3].linear.bias, 128);
+    for (int k = 2; k >= 0; --k) (void)write.vector(layout->s_tail[k].linear.bias, 128);
     for (int b = 0; b < QL_BLOCK_COUNT; ++b) {
         c->norm1[b] = write.norm(layout->block[b].norm1, layout->block[b].down.bias);
         c->norm2[b] = write.norm(layout->block[b].norm2, layout->block[b].mid.bias);
-        c->up[b] = write.vector(layout->block[b].up.bias, layout->block[b].width);
+        if (c->up[b] == 0) c->up[b] = write.vector(layout->block[b].up.bias, layout->block[b].width);
     }
-    for (int k = 0; k < 4; ++k) {
-        c->d_norm[k] = write.norm(layout->d_tail[k].norm, -1);
-        c->d_bias[k] = write.vector(layout->d_tail[k].linear.bias, layout->d_tail[k].linear.out);
-    }
-    for (int k = 0; k < 3; ++k) {
-        c->s_norm[k] = write.norm(layout->s_tail[k].norm, -1);
-        c->s_bias[k] = write.vector(layout->s_tail[k].linear.bias, layout->s_tail[k].linear.out);
-    }
-    c->h_norm = write.norm(layout->h_tail.norm, -1);
     c->total = write.total;
 }
 

@@ -51,7 +51,8 @@ struct ql_angle_block {
 struct ql_angle_columns {
     int in, widen, out_norm, head;
     int norm1[QL_BLOCK_COUNT], norm2[QL_BLOCK_COUNT], up[QL_BLOCK_COUNT];
-    int d_norm[4], d_bias[4], s_norm[3], s_bias[3], h_norm;
+    int parts; /* biases of the layers that make h's input [d3 s2 s1 s0] */
+    int d_norm[4], d_bias[3], s_norm[3], h_norm;
     int total;
 };
 
@@ -77,12 +78,13 @@ struct ql_angle_net {
     float *in_linear, *widen_linear, *h_linear, *hidden;
     ql_activation a0, a3, wide[4]; /* inputs of d1, d2, d3, h: [e2 d0] [e1 d1] [e0 d2] [d3 s2 s1 s0] */
     ql_angle_block block[QL_BLOCK_COUNT];
-    ql_operand tail, out_norm; /* tail: 512 wide, one at a time */
+    ql_operand d_tail[4], s_tail[3], h_tail, out_norm; /* normed, 512, 256, 512 and 128 wide */
     /* adjoints */
-    ql_activation p, q;  /* 512 wide */
-    ql_activation e[3];  /* 256 wide */
-    float *d[3], *inner; /* 256; 512 (of a tail's norm or of a block's inner layers) */
-    ql_activation inner_adjoint, narrow, hidden_adjoint, in_adjoint;
+    ql_activation p, q; /* 512 wide */
+    ql_activation e[3]; /* 256 wide */
+    ql_activation d[3]; /* 256 wide */
+    float *inner;       /* 512 wide, of a tail's norm or of a block's inner layers */
+    ql_activation inner_adjoint, hidden_adjoint, in_adjoint;
     /* weights of the step */
     ql_operand weights, folded; /* padded flat array; all W_f */
     float *folded_bias;
@@ -112,6 +114,14 @@ struct ql_network {
     double *term_partial, *norm_partial;
     ql_angle_net angle;
 };
+
+/* How much of a residual block is one launch: nothing, all between its wide layers, the wide layer that follows as well. The last
+ * with tensor cores, whose products then wait for memory; without them cuBLASLt's are faster than those beside a block's rows. Or
+ * for measuring QL_CUDA_FUSED: 0, 1 or 2. */
+enum ql_fusion { QL_FUSED_NONE, QL_FUSED_MIDDLE, QL_FUSED_WIDE };
+ql_fusion ql_wanted_fusion(ql_operand_kind kind);
+
+enum { QL_FEW_FACES = 16384 }; /* up to which the SDF goes beside the angle network */
 
 enum { QL_COLUMN_GROUP = 32, QL_SDF_SLICES = 8 };
 

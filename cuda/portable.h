@@ -2,9 +2,10 @@
  * and on the host.
  *
  * A "body" is a function object over an index. The device runs it in a kernel, the host in a loop: a machine without a GPU
- * tests the very code that the GPU runs. Two kinds:
+ * tests the very code that the GPU runs. Three kinds:
  *   each: body(i), one thread per index, no exchange
  *   rows: body(row, team), a team of threads per row; team.lane() walks the columns, team.sum() adds over the team
+ *   tiles: body(block, tile), a block of threads with shared memory per 64 rows (residual.h)
  * bytes() is what an index reads and writes of device memory, each element once, small tables left out: the count by which
  * a plan's traffic is judged (count_machine.h).
  */

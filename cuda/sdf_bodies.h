@@ -279,7 +279,7 @@ template <int TANGENTS> struct ql_sdf_columns {
     }
 };
 
-/* each(SUMS * 256): the slices in order, added to the gradient. */
+/* The slices in order, added to the gradient: index < SUMS * 256. */
 struct ql_sdf_columns_finish {
     ql_sdf_chunk chunk;
     const float *partial;

@@ -3,12 +3,13 @@
 #define QL_CUDA_SEQUENCE_ANGLE_H
 
 #include "network.h"
+#include "residual.h"
 
 template <class Machine> class ql_angle_sequence
 {
   public:
     ql_angle_sequence(Machine &machine, const ql_network &network)
-        : m(machine), n(network), a(network.angle), layout(*ql_layout_get())
+        : m(machine), n(network), a(network.angle), layout(*ql_layout_get()), fused(ql_wanted_fusion(a.kind))
     {
     }
 
@@ -19,8 +20,9 @@ template <class Machine> class ql_angle_sequence
         ql_fold_table_build(&table); /* for the counts */
         if (a.weights.data != n.parameters)
             m.each(QL_PADDED_COUNT / 4, ql_convert{n.parameters, 0, QL_PADDED_COUNT, a.weights});
-        m.each(table.element[QL_BLOCK_COUNT], ql_fold_weights{a.fold, n.parameters, drop, a.folded});
-        m.each(table.row[QL_BLOCK_COUNT], ql_fold_biases{a.fold, n.parameters, drop, a.folded_bias});
+        const int32_t elements = table.element[QL_BLOCK_COUNT];
+        m.each(static_cast<int64_t>(elements) + table.row[QL_BLOCK_COUNT],
+               ql_fold{a.fold, n.parameters, drop, a.folded, a.folded_bias, elements});
     }
 
     /* theta of the chunk's faces, all padded rows included. */
@@ -38,13 +40,14 @@ template <class Machine> class ql_angle_sequence
         linear(layout.widen, e2.op, a.widen_linear, 512, false);
         norm<512, false>(layout.widen_norm, a.widen_linear, 512, bias(layout.widen), a.a3);
         stage(QL_STAGE_E3, a.a3);
-        tail<512>(layout.d_tail[0], out_of(QL_STAGE_E3), a.wide[0].columns(256));
+        tail<512>(layout.d_tail[0], out_of(QL_STAGE_E3), a.d_tail[0], a.wide[0].columns(256));
         for (int k = 1; k < 4; ++k) {
             ql_stage stage_k = static_cast<ql_stage>(QL_STAGE_D1 + k - 1);
             stage(stage_k, a.wide[k - 1]);
-            tail<512>(layout.d_tail[k], out_of(stage_k), d_place(k));
+            tail<512>(layout.d_tail[k], out_of(stage_k), a.d_tail[k], d_place(k));
         }
-        for (int k = 0; k < 3; ++k) tail<256>(layout.s_tail[k], d_place(k), a.wide[3].columns(128 * (3 - k)));
+        for (int k = 0; k < 3; ++k)
+            tail<256>(layout.s_tail[k], d_place(k), a.s_tail[k], a.wide[3].columns(128 * (3 - k)));
         stage(QL_STAGE_H, a.wide[3]);
         head_forward(chunk);
         m.leave();
@@ -79,6 +82,7 @@ template <class Machine> class ql_angle_sequence
     const ql_network &n;
     const ql_angle_net &a;
     const ql_layout &layout;
+    const ql_fusion fused;
 
     /* ---- where things are ---- */
 
@@ -188,12 +192,12 @@ template <class Machine> class ql_angle_sequence
         m.rows(a.rows, ql_norm_forward<WIDTH, RELU>{norm_input(norm, x, ld, linear_bias), out});
     }
 
-    template <int WIDTH, bool RELU>
+    template <int WIDTH, bool RELU, bool BELOW = false>
     void norm_back(const ql_norm &norm, const float *x, int ld, const float *linear_bias, const float *adjoint,
                    int adjoint_ld, const ql_activation &out, int column)
     {
-        m.rows(n.plan.column_slices, ql_norm_backward<WIDTH, RELU>{norm_input(norm, x, ld, linear_bias), adjoint,
-                                                                   adjoint_ld, out, sums(), column});
+        m.rows(n.plan.column_slices, ql_norm_backward<WIDTH, RELU, BELOW>{norm_input(norm, x, ld, linear_bias), adjoint,
+                                                                          adjoint_ld, out, sums(), column});
     }
 
     void column_sum(const float *x, int ld, int width, int column)
@@ -209,26 +213,46 @@ template <class Machine> class ql_angle_sequence
 
     static ql_activation alone(const ql_operand &op) { return ql_activation{nullptr, op.ld, op}; }
 
-    /* A float32 matrix as an operand: itself, or a copy in the narrow buffer. */
-    ql_operand operand_of(const float *x, int ld, int width)
+    /* ---- residual blocks ---- */
+
+    /* A body over tiles of this network's kind of operands: body<KIND, INNER, ROWS>{arguments}. */
+    template <template <ql_operand_kind, int, int> class Body, int INNER, class... Arguments>
+    void tiles(const Arguments &...arguments)
     {
-        if (a.narrow.op.data == nullptr) return ql_operand_of(const_cast<float *>(x), ld, a.kind);
-        ql_operand op = a.narrow.op;
-        m.each(static_cast<int64_t>(a.rows) * width / 4, ql_convert{x, ld, width, op});
-        return op;
+        if (ql_residual_is_large(a.rows))
+            tiles_of<Body, INNER, QL_RESIDUAL_LARGE>(arguments...);
+        else
+            tiles_of<Body, INNER, QL_RESIDUAL_SMALL>(arguments...);
     }
 
-    /* ---- residual blocks ---- */
+    template <template <ql_operand_kind, int, int> class Body, int INNER, int ROWS, class... Arguments>
+    void tiles_of(const Arguments &...arguments)
+    {
+        const int count = a.rows / ROWS;
+        switch (a.kind) {
+        case QL_OPERAND_PLAIN: return m.tiles(count, Body<QL_OPERAND_PLAIN, INNER, ROWS>{arguments...});
+        case QL_OPERAND_TF32: return m.tiles(count, Body<QL_OPERAND_TF32, INNER, ROWS>{arguments...});
+        case QL_OPERAND_BF16: return m.tiles(count, Body<QL_OPERAND_BF16, INNER, ROWS>{arguments...});
+        case QL_OPERAND_SPLIT: return m.tiles(count, Body<QL_OPERAND_SPLIT, INNER, ROWS>{arguments...});
+        }
+    }
 
     template <int INNER> void block_forward(int b, const ql_activation &x)
     {
         const ql_block &block = layout.block[b];
         const ql_angle_block &tape = a.block[b];
         linear(block.down, x.op, tape.down, INNER, false);
-        norm<INNER, true>(block.norm1, tape.down, INNER, bias(block.down), alone(tape.relu1));
-        linear(block.mid, tape.relu1, tape.mid, INNER, false);
-        norm<INNER, true>(block.norm2, tape.mid, INNER, bias(block.mid), alone(tape.relu2));
-        residual(b, x, tape.out);
+        if (fused == QL_FUSED_NONE) {
+            norm<INNER, true>(block.norm1, tape.down, INNER, bias(block.down), alone(tape.relu1));
+            linear(block.mid, tape.relu1, tape.mid, INNER, false);
+            norm<INNER, true>(block.norm2, tape.mid, INNER, bias(block.mid), alone(tape.relu2));
+        } else {
+            tiles<ql_residual_forward, INNER>(norm_input(block.norm1, tape.down, INNER, bias(block.down)),
+                                              norm_input(block.norm2, nullptr, 0, bias(block.mid)),
+                                              ql_residual_weights{weight(block.mid), folded(b), fused == QL_FUSED_WIDE},
+                                              tape.mid, tape.relu1, tape.relu2, x, tape.out, folded_bias(b));
+        }
+        if (fused != QL_FUSED_WIDE) residual(b, x, tape.out);
     }
 
     /* out = relu(x + W_f relu2 + b_f). Where x has another row length than out (a stage's end in a wide matrix), the
@@ -263,24 +287,55 @@ template <class Machine> class ql_angle_sequence
         return op;
     }
 
-    /* adjoint: of the output of block b, the stage's i-th, becomes that of its input. What the weight gradients need is kept. */
-    template <int WIDTH> void block_backward(int b, int i, const ql_activation &adjoint)
+    /* Where the adjoint of the output of a stage's i-th block goes, behind its ReLU: an operand of products, and float32 as addend of the
+     * next. */
+    ql_activation masked(int i, int width, const ql_activation &adjoint) const
+    {
+        const ql_operand op = part(a.masked, i, width);
+        if (a.kind == QL_OPERAND_BF16) return ql_activation{adjoint.x, adjoint.ld, op};
+        return ql_activation{static_cast<float *>(op.data), width, op};
+    }
+
+    /* From `masked` of block b, the stage's i-th, to that of the block below, or to the adjoint of the stage's input, whose column
+     * sums are wanted where column >= 0. What the weight gradients need is kept. */
+    template <int WIDTH> void block_backward(int b, int i, const ql_activation &adjoint, int column)
     {
         constexpr int INNER = WIDTH / 4;
         const ql_block &block = layout.block[b];
         const ql_angle_block &tape = a.block[b];
         const ql_operand mid = part(a.mid_adjoint, i, INNER), down = part(a.down_adjoint, i, INNER);
-        ql_activation masked = {adjoint.x, adjoint.ld, part(a.masked, i, WIDTH)};
-        if (a.kind != QL_OPERAND_BF16) masked = {static_cast<float *>(masked.op.data), WIDTH, masked.op};
-        m.rows(n.plan.column_slices, ql_relu_backward<WIDTH>{tape.out.x, tape.out.ld, adjoint.x, adjoint.ld, masked,
-                                                             sums(), a.columns.up[b]});
-        linear_back(block.up, folded(b), masked.op, a.inner, INNER, nullptr);
-        norm_back<INNER, true>(block.norm2, tape.mid, INNER, bias(block.mid), a.inner, INNER, alone(mid),
-                               a.columns.norm2[b]);
-        linear_back(block.mid, weight(block.mid), mid, a.inner, INNER, nullptr);
-        norm_back<INNER, true>(block.norm1, tape.down, INNER, bias(block.down), a.inner, INNER, alone(down),
-                               a.columns.norm1[b]);
-        linear_back(block.down, weight(block.down), down, adjoint.x, adjoint.ld, masked.x, masked.ld);
+        const ql_activation above = masked(i, WIDTH, adjoint), out = i > 0 ? masked(i - 1, WIDTH, adjoint) : adjoint;
+        const ql_activation below = i > 0 ? a.block[b - 1].out : ql_activation{nullptr, 0, {}};
+        if (i > 0) column = a.columns.up[b - 1];
+        linear_back(block.up, folded(b), above.op, a.inner, INNER, nullptr);
+        if (fused == QL_FUSED_NONE) {
+            norm_back<INNER, true>(block.norm2, tape.mid, INNER, bias(block.mid), a.inner, INNER, alone(mid),
+                                   a.columns.norm2[b]);
+            linear_back(block.mid, weight(block.mid), mid, a.inner, INNER, nullptr);
+            norm_back<INNER, true>(block.norm1, tape.down, INNER, bias(block.down), a.inner, INNER, alone(down),
+                                   a.columns.norm1[b]);
+        } else {
+            tiles<ql_residual_backward, INNER>(
+                norm_input(block.norm1, tape.down, INNER, bias(block.down)),
+                norm_input(block.norm2, tape.mid, INNER, bias(block.mid)),
+                ql_residual_weights{weight(block.mid), weight(block.down), fused == QL_FUSED_WIDE}, a.inner, mid, down,
+                sums(), a.columns.norm1[b], a.columns.norm2[b], above.x, below.x, above.ld, below.ld, column, out);
+        }
+        if (fused == QL_FUSED_WIDE) return;
+        linear_back(block.down, weight(block.down), down, adjoint.x, adjoint.ld, above.x, above.ld);
+        if (i > 0)
+            relu_back<WIDTH>(b - 1, i - 1, adjoint, nullptr);
+        else if (column >= 0)
+            column_sum(adjoint.x, adjoint.ld, WIDTH, column);
+        if (i == 0) complete(adjoint, WIDTH);
+    }
+
+    /* The adjoint of the output of block b, the stage's i-th (and `more` of it), behind its ReLU. */
+    template <int WIDTH> void relu_back(int b, int i, const ql_activation &adjoint, const float *more)
+    {
+        const ql_activation &out = a.block[b].out;
+        m.rows(n.plan.column_slices, ql_relu_backward<WIDTH>{out.x, out.ld, adjoint.x, more, adjoint.ld,
+                                                             masked(i, WIDTH, adjoint), sums(), a.columns.up[b]});
     }
 
     /* Three products for all blocks of a stage; the first input of E1 and E2 lies elsewhere and has one of its own. */
@@ -301,44 +356,54 @@ template <class Machine> class ql_angle_sequence
         weight_gradients(down + s.first, count - s.first, part(a.down_adjoint, s.first, inner), s.inputs.op);
     }
 
-    void stage_backward(ql_stage stage, const ql_activation &first, const ql_activation &adjoint)
+    /* From `masked` of the stage's last block to the adjoint of its input. */
+    void stage_backward(ql_stage stage, const ql_activation &first, const ql_activation &adjoint, int column = -1)
     {
         const int begin = layout.stage_begin[stage];
         for (int b = layout.stage_begin[stage + 1] - 1; b >= begin; --b)
             if (layout.block[b].width == 512)
-                block_backward<512>(b, b - begin, adjoint);
+                block_backward<512>(b, b - begin, adjoint, column);
             else
-                block_backward<256>(b, b - begin, adjoint);
+                block_backward<256>(b, b - begin, adjoint, column);
         stage_weights(stage, first);
+    }
+
+    /* The same for a stage whose output's adjoint has only been added up, of one or two parts. */
+    void encoder_stage_backward(ql_stage stage, const ql_activation &first, const ql_activation &adjoint,
+                                const float *more)
+    {
+        const int last = layout.stage_begin[stage + 1] - 1;
+        relu_back<256>(last, last - layout.stage_begin[stage], adjoint, more);
+        stage_backward(stage, first, adjoint);
     }
 
     /* ---- tails: linear(LN(x)) ---- */
 
-    ql_operand tail_operand(int width) const
+    /* t: the normed input, kept for the weight gradient. */
+    template <int WIDTH>
+    void tail(const ql_tail &tail, const ql_activation &x, const ql_operand &t, const ql_activation &y)
     {
-        ql_operand t = a.tail;
-        t.ld = width;
-        return t;
-    }
-
-    template <int WIDTH> void tail(const ql_tail &tail, const ql_activation &x, const ql_activation &y)
-    {
-        ql_operand t = tail_operand(WIDTH);
         norm<WIDTH, false>(tail.norm, x.x, x.ld, nullptr, alone(t));
         linear(tail.linear, t, y.x, y.ld, true);
         complete(y, tail.linear.out);
     }
 
-    /* The normalised input is computed again rather than kept. */
-    template <int WIDTH>
-    void tail_backward(const ql_tail &tail, const ql_activation &x, const ql_operand &y_adjoint,
+    /* BELOW: x is a stage's output. */
+    template <int WIDTH, bool BELOW>
+    void tail_backward(const ql_tail &tail, const ql_activation &x, const ql_operand &t, const ql_operand &y_adjoint,
                        const ql_activation &x_adjoint, int column)
     {
-        ql_operand t = tail_operand(WIDTH);
-        norm<WIDTH, false>(tail.norm, x.x, x.ld, nullptr, alone(t));
         linear_back(tail.linear, weight(tail.linear), y_adjoint, a.inner, WIDTH, nullptr);
         weight_gradient(tail.linear, y_adjoint, t);
-        norm_back<WIDTH, false>(tail.norm, x.x, x.ld, nullptr, a.inner, WIDTH, x_adjoint, column);
+        norm_back<WIDTH, false, BELOW>(tail.norm, x.x, x.ld, nullptr, a.inner, WIDTH, x_adjoint, column);
+    }
+
+    /* To `masked` of the last block of the stage below the tail. */
+    void tail_backward(const ql_tail &tail, ql_stage stage, const ql_operand &t, const ql_operand &y_adjoint,
+                       const ql_activation &adjoint, int column)
+    {
+        const int count = layout.stage_begin[stage + 1] - layout.stage_begin[stage];
+        tail_backward<512, true>(tail, out_of(stage), t, y_adjoint, masked(count - 1, 512, adjoint), column);
     }
 
     /* ---- head ---- */
@@ -351,10 +416,9 @@ template <class Machine> class ql_angle_sequence
 
     void head_forward(int chunk)
     {
-        ql_operand t = tail_operand(512);
         const ql_activation &x = out_of(QL_STAGE_H);
-        norm<512, false>(layout.h_tail.norm, x.x, x.ld, nullptr, alone(t));
-        linear(layout.h_tail.linear, t, a.h_linear, 128, false);
+        norm<512, false>(layout.h_tail.norm, x.x, x.ld, nullptr, alone(a.h_tail));
+        linear(layout.h_tail.linear, a.h_tail, a.h_linear, 128, false);
         norm<128, false>(layout.out_norm, a.h_linear, 128, bias(layout.h_tail.linear), alone(a.out_norm));
         linear(layout.out_hidden, a.out_norm, a.hidden, QL_HEAD, false);
         m.rows(a.rows, ql_head_forward{head(), n.theta + n.plan.first + static_cast<int64_t>(chunk) * a.rows});
@@ -372,30 +436,26 @@ template <class Machine> class ql_angle_sequence
         weight_gradient(layout.out_hidden, a.hidden_adjoint.op, a.out_norm);
         norm_back<128, false>(layout.out_norm, a.h_linear, 128, bias(layout.h_tail.linear), a.inner, 128, h,
                               a.columns.out_norm);
-        tail_backward<512>(layout.h_tail, out_of(QL_STAGE_H), h.op, a.p, a.columns.h_norm);
-        stage_backward(QL_STAGE_H, a.wide[3], a.p);
+        tail_backward(layout.h_tail, QL_STAGE_H, a.h_tail, h.op, a.p, a.columns.h_norm);
+        stage_backward(QL_STAGE_H, a.wide[3], a.p, a.columns.parts);
     }
 
     /* From p, the adjoint of [d3 s2 s1 s0], to that of e3 in q; those of e0, e1, e2 through the skips in a.e. */
     void decoder_backward()
     {
-        for (int k = 0; k < 3; ++k) {
-            const float *y = a.p.x + 128 * (3 - k);
-            column_sum(y, 512, 128, a.columns.s_bias[k]);
-            tail_backward<256>(layout.s_tail[k], d_place(k), operand_of(y, 512, 128),
-                               ql_activation{a.d[k], 256, ql_operand_of(a.d[k], 256)}, a.columns.s_norm[k]);
-        }
-        column_sum(a.p.x, 512, 128, a.columns.d_bias[3]);
-        ql_operand y_adjoint = operand_of(a.p.x, 512, 128);
+        for (int k = 0; k < 3; ++k)
+            tail_backward<256, false>(layout.s_tail[k], d_place(k), a.s_tail[k], a.p.op.from(128 * (3 - k)),
+                                      ql_activation{a.d[k].x, 256, ql_operand_of(a.d[k].x, 256)}, a.columns.s_norm[k]);
+        ql_operand y_adjoint = a.p.op;
         for (int k = 3; k > 0; --k) {
-            ql_stage stage = static_cast<ql_stage>(QL_STAGE_D1 + k - 1);
-            tail_backward<512>(layout.d_tail[k], out_of(stage), y_adjoint, a.q, a.columns.d_norm[k]);
+            const ql_stage stage = static_cast<ql_stage>(QL_STAGE_D1 + k - 1);
+            tail_backward(layout.d_tail[k], stage, a.d_tail[k], y_adjoint, a.q, a.columns.d_norm[k]);
             stage_backward(stage, a.wide[k - 1], a.q);
-            m.each(static_cast<int64_t>(a.rows) * 256, ql_part_skip{a.q.x, a.e[3 - k].x, a.d[k - 1]});
-            column_sum(a.d[k - 1], 256, 256, a.columns.d_bias[k - 1]);
-            y_adjoint = operand_of(a.d[k - 1], 256, 256);
+            m.rows(n.plan.column_slices,
+                   ql_part_skip{a.q.x, a.e[3 - k].x, a.d[k - 1], sums(), a.columns.d_bias[k - 1]});
+            y_adjoint = a.d[k - 1].op;
         }
-        tail_backward<512>(layout.d_tail[0], out_of(QL_STAGE_E3), y_adjoint, a.q, a.columns.d_norm[0]);
+        tail_backward(layout.d_tail[0], QL_STAGE_E3, a.d_tail[0], y_adjoint, a.q, a.columns.d_norm[0]);
     }
 
     void encoder_backward(int chunk)
@@ -407,12 +467,9 @@ template <class Machine> class ql_angle_sequence
         const ql_activation e2 = a.wide[0].columns(0);
         linear_back(layout.widen, weight(layout.widen), widen.op, a.e[2].x, 256, a.e[2].x);
         weight_gradient(layout.widen, widen.op, e2.op);
-        const int64_t size = static_cast<int64_t>(a.rows) * 256;
-        stage_backward(QL_STAGE_E2, a.wide[1].columns(0), a.e[2]);
-        m.each(size, ql_add{a.e[1].x, a.e[2].x});
-        stage_backward(QL_STAGE_E1, a.wide[2].columns(0), a.e[1]);
-        m.each(size, ql_add{a.e[0].x, a.e[1].x});
-        stage_backward(QL_STAGE_E0, a.a0, a.e[0]);
+        encoder_stage_backward(QL_STAGE_E2, a.wide[1].columns(0), a.e[2], nullptr);
+        encoder_stage_backward(QL_STAGE_E1, a.wide[2].columns(0), a.e[1], a.e[2].x);
+        encoder_stage_backward(QL_STAGE_E0, a.a0, a.e[0], a.e[1].x);
         norm_back<256, false>(layout.in_norm, a.in_linear, 256, bias(layout.in), a.e[0].x, 256, a.in_adjoint,
                               a.columns.in);
         weight_gradient(layout.in, a.in_adjoint.op,

@@ -4,6 +4,27 @@
 
 #include "network.h"
 
+/* each(COUNT + weights.total): the sums of columns, then those of slices of weight gradients, into the gradient. */
+struct ql_sdf_sums {
+    static constexpr int COUNT = QL_SDF_SUMS * QL_WIDTH;
+    ql_sdf_columns_finish columns;
+    ql_weight_sums weights;
+
+    double bytes() const
+    {
+        const double total = static_cast<double>(weights.total);
+        return (COUNT * columns.bytes() + total * weights.bytes()) / (COUNT + total);
+    }
+
+    QL_BODY void operator()(int64_t index) const
+    {
+        if (index < COUNT)
+            columns(index);
+        else
+            weights(index - COUNT);
+    }
+};
+
 template <class Machine> class ql_sdf_sequence
 {
   public:
@@ -115,16 +136,17 @@ template <class Machine> class ql_sdf_sequence
             if (l < QL_HIDDEN - 1) m.each(all, ql_sdf_reverse_forward<TANGENTS>{chunk, n.temporary, l});
             if (l > 0) product(QL_PRODUCT_NN, chunk, l, chunk.layer[l].left, 1 + TANGENTS, n.temporary);
         }
-        weight_gradients(chunk);
-        int slices = chunk.rows / QL_SDF_SUM_ROWS;
+        const int slices = chunk.rows / QL_SDF_SUM_ROWS;
         m.each(static_cast<int64_t>(slices) * QL_WIDTH, ql_sdf_columns<TANGENTS>{chunk, n.sdf_columns});
-        m.each(QL_SDF_SUMS * QL_WIDTH, ql_sdf_columns_finish{chunk, n.sdf_columns, n.gradient, slices});
+        const ql_weight_sums weights = weight_gradients(chunk);
+        m.each(ql_sdf_sums::COUNT + weights.total,
+               ql_sdf_sums{ql_sdf_columns_finish{chunk, n.sdf_columns, n.gradient, slices}, weights});
         m.leave();
     }
 
     /* W'_l += left_l^T right_{l-1}, each block of rows cut into slices so that the GPU is full; summed in order. Left sides
      * of layers 1 .. 4 lie one behind the other, and so do right sides of 0 .. 3: all slices of all layers are one batch. */
-    void weight_gradients(const ql_sdf_chunk &chunk)
+    ql_weight_sums weight_gradients(const ql_sdf_chunk &chunk)
     {
         const int slices = (2 + chunk.tangents) * QL_SDF_SLICES, rows = chunk.rows / QL_SDF_SLICES;
         const int64_t size = QL_WIDTH * QL_WIDTH, stride = static_cast<int64_t>(rows) * QL_WIDTH;
@@ -139,7 +161,7 @@ template <class Machine> class ql_sdf_sequence
             sums.items[sums.count++] = {chunk.weight[l], static_cast<int32_t>(size), slices, sums.total, partial};
             sums.total += size;
         }
-        m.each(sums.total, sums);
+        return sums;
     }
 };
 

@@ -2,11 +2,14 @@
 #ifndef QL_CUDA_TILE_DEVICE_H
 #define QL_CUDA_TILE_DEVICE_H
 
-#include "tile_product.h"
+#include "residual.h"
 
 #include <cuda_runtime.h>
 
 struct ql_block_device {
+    static constexpr int WARPS = QL_RESIDUAL_WARPS, LANES = 32; /* of a residual block's tile */
+    template <ql_operand_kind KIND, int INNER, int ROWS, ql_product PRODUCT>
+    using core = ql_residual_core<KIND, INNER, ROWS, PRODUCT>;
     float *memory;
 
     __device__ __forceinline__ int thread() const { return static_cast<int>(threadIdx.x); }
@@ -33,6 +36,20 @@ struct ql_block_device {
         one(c, a_hi, b_hi);
     }
 
+    template <int PASSES, int WM, int WN>
+    __device__ __forceinline__ void multiply_all(float c[WM][WN][4], const float a_hi[WM][4], const float a_lo[WM][4],
+                                                 const float b_hi[WN][2], const float b_lo[WN][2]) const
+    {
+        QL_UNROLL for (int i = 0; i < WM; ++i) QL_UNROLL for (int j = 0; j < WN; ++j)
+        {
+            if (PASSES == 3)
+                multiply(c[i][j], a_hi[i], a_lo[i], b_hi[j], b_lo[j]);
+            else
+                one(c[i][j], a_hi[i], b_hi[j]);
+        }
+    }
+    __device__ __forceinline__ float exchange(float x, int step) const { return __shfl_xor_sync(0xffffffffu, x, step); }
+
   private:
     static __device__ __forceinline__ void one(float c[4], const float a[4], const float b[2])
     {
@@ -55,15 +72,18 @@ __global__ void __launch_bounds__(Shape::THREADS, 512 / Shape::THREADS)
 }
 
 /* Shared memory beyond 48 KB must be asked for, once per device and kernel; that is no stream operation, so it may happen
- * while a graph is recorded. */
+ * while a graph is recorded. And as many blocks beside each other as the registers allow. */
+template <class Kernel> cudaError_t ql_tile_ask(Kernel *kernel, int bytes)
+{
+    const cudaError_t result = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+    if (result != cudaSuccess) return result;
+    return cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared);
+}
+
 template <ql_product PRODUCT, class Shape> cudaError_t ql_tile_launch(const ql_gemm &g, cudaStream_t stream)
 {
     constexpr int bytes = ql_tile<PRODUCT, Shape>::BYTES;
-    cudaError_t result =
-        cudaFuncSetAttribute(ql_tile_kernel<PRODUCT, Shape>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
-    if (result == cudaSuccess) /* as many blocks beside each other as the registers allow */
-        result = cudaFuncSetAttribute(ql_tile_kernel<PRODUCT, Shape>, cudaFuncAttributePreferredSharedMemoryCarveout,
-                                      cudaSharedmemCarveoutMaxShared);
+    const cudaError_t result = ql_tile_ask(ql_tile_kernel<PRODUCT, Shape>, bytes);
     if (result != cudaSuccess) return result;
     const dim3 grid(static_cast<unsigned>((g.n + Shape::BN - 1) / Shape::BN),
                     static_cast<unsigned>((g.m + Shape::BM - 1) / Shape::BM), static_cast<unsigned>(g.batch));
@@ -85,6 +105,24 @@ inline cudaError_t ql_tile_multiply(const ql_gemm &g, cudaStream_t stream)
 {
     return ql_tile_is_large(g) ? ql_tile_launch_as<ql_tile_large>(g, stream)
                                : ql_tile_launch_as<ql_tile_small>(g, stream);
+}
+
+/* Two blocks beside each other on a multiprocessor where its shared memory allows: 128 registers. */
+template <class Body>
+__global__ void __launch_bounds__(32 * ql_block_device::WARPS, 2) ql_tiles(const __grid_constant__ Body body)
+{
+    extern __shared__ __align__(16) float ql_tile_memory[];
+    body(ql_block_device{ql_tile_memory}, static_cast<int64_t>(blockIdx.x));
+}
+
+template <class Body> cudaError_t ql_tiles_launch(int64_t count, const Body &body, cudaStream_t stream)
+{
+    constexpr int bytes = Body::FLOATS * 4;
+    static_assert(bytes <= 99 * 1024, "shared memory of compute capability 8.6 and 8.9");
+    const cudaError_t result = ql_tile_ask(ql_tiles<Body>, bytes);
+    if (result != cudaSuccess) return result;
+    ql_tiles<Body><<<static_cast<unsigned>(count), 32 * ql_block_device::WARPS, bytes, stream>>>(body);
+    return cudaGetLastError();
 }
 
 #endif

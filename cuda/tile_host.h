@@ -4,14 +4,20 @@
 #ifndef QL_CUDA_TILE_HOST_H
 #define QL_CUDA_TILE_HOST_H
 
-#include "tile_product.h"
+#include "residual.h"
 
 #include <stdlib.h>
 #include <ucontext.h>
 
 enum { QL_BLOCK_MOST = 256, QL_BLOCK_STACK = 64 * 1024, QL_COPIES_MOST = 32 };
 
-enum ql_thread_state { QL_THREAD_RUNS, QL_THREAD_AT_BARRIER, QL_THREAD_MULTIPLIES, QL_THREAD_OVER };
+enum ql_thread_state {
+    QL_THREAD_RUNS,
+    QL_THREAD_AT_BARRIER,
+    QL_THREAD_MULTIPLIES,
+    QL_THREAD_EXCHANGES,
+    QL_THREAD_OVER
+};
 
 struct ql_host_block {
     struct pending {
@@ -24,8 +30,11 @@ struct ql_host_block {
         ql_thread_state state;
         int groups, count; /* commits so far; copies on their way */
         pending copies[QL_COPIES_MOST];
-        float *c;
+        float *c; /* wm x wn fragments */
         const float *a_hi, *a_lo, *b_hi, *b_lo;
+        int passes, wm, wn;
+        float exchanged;
+        int with; /* lane ^ this */
     };
     ucontext_t scheduler;
     thread_of threads[QL_BLOCK_MOST];
@@ -33,11 +42,16 @@ struct ql_host_block {
     int count;
     float *memory;
     void (*run)(ql_host_block *block, int thread);
-    const ql_gemm *gemm;
+    const ql_gemm *gemm; /* of a product */
     int first_m, first_n, batch;
+    const void *body; /* of a body over tiles */
+    int64_t tile;
 };
 
 struct ql_block_on_host {
+    static constexpr int WARPS = QL_RESIDUAL_WARPS, LANES = 32;
+    template <ql_operand_kind KIND, int INNER, int ROWS, ql_product PRODUCT>
+    using core = ql_residual_core<KIND, INNER, ROWS, PRODUCT>;
     ql_host_block *block;
     int mine;
 
@@ -55,7 +69,8 @@ struct ql_block_on_host {
         ql_host_block::pending *p = &me.copies[me.count++];
         p->to = to;
         p->group = me.groups;
-        for (int e = 0; e < 4; ++e) p->what[e] = wanted ? from[e] : 0.0f;
+        memset(p->what, 0, sizeof p->what);
+        if (wanted) memcpy(p->what, from, sizeof p->what); /* two bfloat16 are no float */
     }
     void commit() const { block->threads[mine].groups++; }
     void wait() const
@@ -72,7 +87,31 @@ struct ql_block_on_host {
     }
     void multiply(float c[4], const float a_hi[4], const float a_lo[4], const float b_hi[2], const float b_lo[2]) const
     {
+        come(3, 1, 1, c, a_hi, a_lo, b_hi, b_lo);
+    }
+    template <int PASSES, int WM, int WN>
+    void multiply_all(float c[WM][WN][4], const float a_hi[WM][4], const float a_lo[WM][4], const float b_hi[WN][2],
+                      const float b_lo[WN][2]) const
+    {
+        come(PASSES, WM, WN, c[0][0], a_hi[0], a_lo[0], b_hi[0], b_lo[0]);
+    }
+    float exchange(float x, int step) const
+    {
         ql_host_block::thread_of &me = block->threads[mine];
+        me.exchanged = x;
+        me.with = step;
+        yield(QL_THREAD_EXCHANGES);
+        return me.exchanged;
+    }
+
+  private:
+    void come(int passes, int wm, int wn, float *c, const float *a_hi, const float *a_lo, const float *b_hi,
+              const float *b_lo) const
+    {
+        ql_host_block::thread_of &me = block->threads[mine];
+        me.passes = passes;
+        me.wm = wm;
+        me.wn = wn;
         me.c = c;
         me.a_hi = a_hi;
         me.a_lo = a_lo;
@@ -80,8 +119,6 @@ struct ql_block_on_host {
         me.b_lo = b_lo;
         yield(QL_THREAD_MULTIPLIES);
     }
-
-  private:
     void yield(ql_thread_state state) const
     {
         block->threads[mine].state = state;
@@ -89,31 +126,45 @@ struct ql_block_on_host {
     }
 };
 
-/* mma.m16n8k8 of a warp, thrice; which lane holds what: PTX ISA, "Matrix Fragments for mma.m16n8k8". */
-inline void ql_warp_multiplies(ql_host_block::thread_of *lane)
+/* mma.m16n8k8 of a warp, thrice or (the first halves) once, of fragment (i, j); which lane holds what: PTX ISA, "Matrix Fragments
+ * for mma.m16n8k8". */
+inline void ql_warp_multiplies(ql_host_block::thread_of *lane, int i, int j)
 {
     float a[2][16][8], b[2][8][8];
     for (int l = 0; l < 32; ++l) {
         const int group = l / 4, t = l % 4;
         for (int e = 0; e < 4; ++e) {
-            a[0][group + (e & 1) * 8][t + (e >> 1) * 4] = lane[l].a_hi[e];
-            a[1][group + (e & 1) * 8][t + (e >> 1) * 4] = lane[l].a_lo[e];
+            a[0][group + (e & 1) * 8][t + (e >> 1) * 4] = lane[l].a_hi[4 * i + e];
+            a[1][group + (e & 1) * 8][t + (e >> 1) * 4] = lane[l].a_lo[4 * i + e];
         }
         for (int e = 0; e < 2; ++e) {
-            b[0][t + 4 * e][group] = lane[l].b_hi[e];
-            b[1][t + 4 * e][group] = lane[l].b_lo[e];
+            b[0][t + 4 * e][group] = lane[l].b_hi[2 * j + e];
+            b[1][t + 4 * e][group] = lane[l].b_lo[2 * j + e];
         }
     }
     static const int passes[3][2] = {{1, 0}, {0, 1}, {0, 0}};
     for (int l = 0; l < 32; ++l)
         for (int e = 0; e < 4; ++e) {
             const int row = l / 4 + (e >> 1) * 8, column = 2 * (l % 4) + (e & 1);
-            for (const int *pass : passes) {
+            for (int pass = 3 - lane[l].passes; pass < 3; ++pass) {
                 float sum = 0;
-                for (int k = 0; k < 8; ++k) sum += a[pass[0]][row][k] * b[pass[1]][k][column];
-                lane[l].c[e] += sum;
+                for (int k = 0; k < 8; ++k) sum += a[passes[pass][0]][row][k] * b[passes[pass][1]][k][column];
+                lane[l].c[(i * lane[l].wn + j) * 4 + e] += sum;
             }
         }
+}
+
+/* What a warp's lanes have come together for. */
+inline void ql_warp_meets(ql_host_block::thread_of *lane)
+{
+    float of[32];
+    if (lane[0].state == QL_THREAD_EXCHANGES) {
+        for (int l = 0; l < 32; ++l) of[l] = lane[l ^ lane[l].with].exchanged;
+        for (int l = 0; l < 32; ++l) lane[l].exchanged = of[l];
+        return;
+    }
+    for (int i = 0; i < lane[0].wm; ++i)
+        for (int j = 0; j < lane[0].wn; ++j) ql_warp_multiplies(lane, i, j);
 }
 
 inline void ql_block_thread_main(unsigned high, unsigned low, int thread)
@@ -137,8 +188,8 @@ inline ql_thread_state ql_block_run_warp(ql_host_block *block, ql_host_block::th
             if (lane[l].state == QL_THREAD_RUNS) (void)swapcontext(&block->scheduler, &lane[l].context);
         for (int l = 1; l < 32; ++l)
             if (lane[l].state != lane[0].state) abort(); /* a warp's lanes went different ways: a hang on the device */
-        if (lane[0].state != QL_THREAD_MULTIPLIES) return lane[0].state;
-        ql_warp_multiplies(lane);
+        if (lane[0].state != QL_THREAD_MULTIPLIES && lane[0].state != QL_THREAD_EXCHANGES) return lane[0].state;
+        ql_warp_meets(lane);
         for (int l = 0; l < 32; ++l) lane[l].state = QL_THREAD_RUNS;
     }
 }
@@ -187,6 +238,32 @@ template <ql_product PRODUCT, class Shape> bool ql_tile_product_on_host(const ql
         block->first_n = tile % across * Shape::BN;
         block->batch = tile / across / down;
         for (int thread = 0; thread < Shape::THREADS; ++thread) ql_block_begin(block, thread);
+        ql_block_schedule(block);
+    }
+    ql_free(block);
+    ql_free(memory);
+    return sound;
+}
+
+template <class Body> void ql_tiles_run(ql_host_block *block, int thread)
+{
+    (*static_cast<const Body *>(block->body))(ql_block_on_host{block, thread}, block->tile);
+}
+
+/* A body over tiles. False: no memory. */
+template <class Body> bool ql_tiles_on_host(int64_t count, const Body &body)
+{
+    ql_host_block *block = static_cast<ql_host_block *>(ql_memory_take(1, sizeof *block));
+    float *memory = static_cast<float *>(ql_memory_take(Body::FLOATS, sizeof(float)));
+    const bool sound = block != nullptr && memory != nullptr;
+    for (int64_t tile = 0; sound && tile < count; ++tile) {
+        for (int f = 0; f < Body::FLOATS; ++f) memory[f] = NAN;
+        block->count = 32 * ql_block_on_host::WARPS;
+        block->memory = memory;
+        block->run = ql_tiles_run<Body>;
+        block->body = &body;
+        block->tile = tile;
+        for (int thread = 0; thread < block->count; ++thread) ql_block_begin(block, thread);
         ql_block_schedule(block);
     }
     ql_free(block);

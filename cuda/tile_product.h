@@ -52,18 +52,21 @@ template <bool ALONG, int SIZE> struct ql_tile_slice {
     }
 };
 
-QL_BODY void ql_split_tf32(float x, float *hi, float *lo)
+QL_BODY float ql_tf32_of(float x)
 {
 #ifdef __CUDA_ARCH__
     uint32_t bits;
     asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(x));
-    *hi = ql_float_of(bits);
-    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(x - *hi));
-    *lo = ql_float_of(bits);
+    return ql_float_of(bits);
 #else
-    *hi = ql_round_tf32(x);
-    *lo = ql_round_tf32(x - *hi);
+    return ql_round_tf32(x);
 #endif
+}
+
+QL_BODY void ql_split_tf32(float x, float *hi, float *lo)
+{
+    *hi = ql_tf32_of(x);
+    *lo = ql_tf32_of(x - *hi);
 }
 
 template <ql_product PRODUCT, class Shape> struct ql_tile {

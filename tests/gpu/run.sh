@@ -246,7 +246,7 @@ fi
 if command -v ncu >/dev/null 2>&1 && [ $engine = cuda ]; then
     for precision in bf16 tf32; do
         # shellcheck disable=SC2016
-        check "kernels-$precision" 60 sh -c '"$@" || exit 77' kernels ncu --clock-control none --metrics gpu__time_duration.sum,dram__bytes.sum --csv --launch-count 760 \
+        check "kernels-$precision" 60 sh -c '"$@" || exit 77' kernels ncu --clock-control none --metrics gpu__time_duration.sum,dram__bytes.sum --csv --launch-count 440 \
             "$bin/quadloom" bench train --faces 50000 --steps 1 --set engine.name=cuda --set engine.precision=$precision
         python3 - "$place/kernels-$precision.out" <<'EOF' 2>>"$log" | tee -a "$summary"
 import csv, re, sys
@@ -333,9 +333,23 @@ if [ $engine = cuda ]; then
     unset QL_CUDA_STREAMS
 fi
 
+# What it brings to have more of a residual block in one launch: 0 nothing, 1 between its wide layers, 2 the next wide layer, too.
+if [ $engine = cuda ]; then
+    for fused in 0 1 2; do
+        export QL_CUDA_FUSED=$fused
+        say "  residual blocks fused as QL_CUDA_FUSED=$fused says:"
+        echo "{\"note\": \"the next six: QL_CUDA_FUSED=$fused\"}" >>"$bench_file"
+        for precision in tf32 bf16 fp32; do
+            bench 50000 16 "$precision"
+            bench 2000 100 "$precision"
+        done
+    done
+    unset QL_CUDA_FUSED
+fi
+
 # How large a chunk of the SDF pays: launches against cache.
 if [ $engine = cuda ]; then
-    for rows in 4096 2048; do
+    for rows in 16384 4096 2048; do
         export QL_CUDA_SDF_ROWS=$rows
         say "  chunks of $rows points:"
         echo "{\"note\": \"the next two: QL_CUDA_SDF_ROWS=$rows\"}" >>"$bench_file"

@@ -46,12 +46,38 @@ static void against_ref(void **state)
     close_fixture(&f);
 }
 
+/* Residual blocks in launches of their own against all that may be in one, with the small and the large tiles of rows. Thousands of
+ * faces turn a sign or two: that is the angle gradient's tolerance. */
+static void fused_blocks(void **state)
+{
+    (void)state;
+    static const int sizes[] = {352, 4300};
+    static const char *const levels[] = {"0", "1", "2"};
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; ++s)
+        for (size_t p = 0; p < sizeof PRECISIONS / sizeof *PRECISIONS; ++p) {
+            fixture f;
+            outcome out[3];
+            tolerance most = PRECISIONS[p];
+            most.angle = fmax(most.angle, 1e-3);
+            open_fixture(&f, "torus", sizes[s], SEED);
+            f.options.engine.precision = PRECISIONS[p].precision;
+            for (int level = 0; level < 3; ++level) {
+                (void)setenv("QL_CUDA_FUSED", levels[level], 1);
+                run(&out[level], &f, &ql_engine_cuda);
+                if (level > 0) compare(&out[level], &out[0], &f, &most, DEVICE_ROOM);
+            }
+            (void)unsetenv("QL_CUDA_FUSED");
+            for (int level = 0; level < 3; ++level) discard(&out[level]);
+            close_fixture(&f);
+        }
+}
+
 static void chunks(void **state)
 {
     (void)state;
     fixture f;
     outcome whole, chunked;
-    open_fixture(&f, "torus", 1000, SEED);
+    open_fixture(&f, "torus", 1000, SEED_OF_1000);
     run(&whole, &f, &ql_engine_cuda);
     f.options.engine.memory = QL_MEMORY_RECOMPUTE;
     run(&chunked, &f, &ql_engine_cuda);
@@ -95,7 +121,7 @@ static void eight_at_once(void **state)
     fixture f;
     pthread_t thread[8];
     double *alone = NULL;
-    open_fixture(&f, "torus", 1000, SEED);
+    open_fixture(&f, "torus", 1000, SEED_OF_1000);
     ASSERT_OK(QL_TAKE(alone, QL_PARAMETER_COUNT));
     three_times(&f, &ql_engine_cuda, alone);
     for (int k = 0; k < 8; ++k) assert_int_equal(pthread_create(&thread[k], NULL, beside_others, &f), 0);
@@ -161,8 +187,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(steps_sent_ahead),
     };
     const struct CMUnitTest rest[] = {
-        cmocka_unit_test(eight_at_once), cmocka_unit_test(nccl_alone), cmocka_unit_test(chunks),
-        cmocka_unit_test(against_ref),   cmocka_unit_test(odd_sizes),
+        cmocka_unit_test(eight_at_once), cmocka_unit_test(nccl_alone),  cmocka_unit_test(chunks),
+        cmocka_unit_test(fused_blocks),  cmocka_unit_test(against_ref), cmocka_unit_test(odd_sizes),
     };
     int failed = 0;
     if (strcmp(part, "rest") != 0) failed += ql_test_main(first);

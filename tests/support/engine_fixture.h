@@ -26,7 +26,7 @@ typedef struct fixture {
 static inline void cut_mesh(ql_mesh *mesh, const char *generator, int faces)
 {
     ql_mesh whole;
-    ASSERT_OK(ql_generate_by_name(&whole, generator, 1200));
+    ASSERT_OK(ql_generate_by_name(&whole, generator, faces > 1200 ? faces : 1200));
     assert_true(whole.face_count >= faces);
     ASSERT_OK(ql_mesh_create(mesh, "cut", "", whole.vertex_count, faces));
     memcpy(mesh->vertices, whole.vertices, (size_t)whole.vertex_count * 3 * sizeof *mesh->vertices);
