@@ -29,6 +29,8 @@
 static const double SNAP = 0.7;
 /* With so many integers rounding would take too long; with so many conditions broken a map is hopeless. */
 enum { MOST_BROKEN = 20, MOST_INTEGERS = 1500 };
+/* With so many broken, and one in so many of all, there are more features than the quads have room for. */
+enum { CROWD_BROKEN = 200, CROWD_ONE_IN = 10 };
 /* So far off the wanted number the quads are made again at another edge, when they are not just a few; a map with loose ports,
  * which the next one would have as well, is worth the time only when it misses what is promised. */
 static const double OFF_TARGET = 0.08, OFF_TARGET_LOOSE = 0.1;
@@ -40,11 +42,13 @@ enum { LOST = 300 }; /* with more loose ports than LOST nothing is gained by ano
 static const int64_t EFFORT_PER_QUAD = 4000000;
 enum { EFFORT_QUADS = 5000, UNTANGLE_NS = 150 };
 
-bool ql_job_tired(const ql_job *j)
+double ql_job_spent(const ql_job *j)
 {
     double quads = fmax(EFFORT_QUADS, j->component->area / (j->edge * j->edge));
-    return (double)*j->effort > j->patience * (double)EFFORT_PER_QUAD * quads;
+    return (double)*j->effort / ((double)EFFORT_PER_QUAD * quads);
 }
+
+bool ql_job_tired(const ql_job *j) { return ql_job_spent(j) > j->patience; }
 
 /* Vertices where the boundary passes more than once: two loops that touch are one to who counts connected edges. */
 static int32_t count_pinched(const ql_surface *s)
@@ -172,6 +176,7 @@ static ql_status extract_at(mapping *m, ql_job *j, double edge, ql_polygons *pol
     if (status == QL_OK) status = ql_extract(polygons, &j->work, m->uv, m->cut.matching);
     j->time->extract_s += ql_clock_lap(&since);
     j->loose = broken > MOST_BROKEN && polygons->loose < QL_JOB_HOPELESS ? QL_JOB_HOPELESS : polygons->loose;
+    j->crowded = broken > CROWD_BROKEN && CROWD_ONE_IN * broken > m->conditions.count;
     if (status == QL_OK)
         QL_DEBUG("map at edge %g: %d of %d conditions broken, %d folded triangles, %d faces, %d quads, %d loose ports",
                  edge, broken, m->conditions.count, folded, polygons->face_count, polygons->quads, polygons->loose);
@@ -233,14 +238,16 @@ static ql_status make_field(ql_job *j, bool given, double price)
 static ql_status map_once(mapping *m, ql_job *j, double edge, ql_quads *quads)
 {
     ql_polygons polygons;
-    int32_t odd = 0, parted = 0, mended = 0;
+    int32_t odd = 0, parted = 0;
     memset(quads, 0, sizeof *quads);
     ql_status status = extract_at(m, j, edge, &polygons);
     if (status == QL_OK && polygons.face_count > 0) status = ql_fill(quads, &polygons, &j->work, j->corner, &odd);
     if (status != QL_OK || odd > 0) ql_quads_destroy(quads);
-    if (status == QL_OK && quads->face_count > 0) status = ql_quads_part(quads, &parted);
-    if (status == QL_OK && quads->face_count > 0) status = ql_quads_mend(quads, &mended);
-    if (parted + mended > 0) QL_DEBUG("%d doubled edges parted, %d places mended", parted, mended);
+    j->mended = 0;
+    bool worth = quads->face_count > 0 && !(j->crowded && j->features > 0); /* else fewer features do better */
+    if (status == QL_OK && worth) status = ql_quads_part(quads, &parted);
+    if (status == QL_OK && worth) status = ql_quads_mend(quads, &j->mended);
+    if (parted + j->mended > 0) QL_DEBUG("%d doubled edges parted, %d places mended", parted, j->mended);
     ql_polygons_destroy(&polygons);
     return status;
 }
@@ -252,7 +259,7 @@ static ql_status map_near(mapping *m, ql_job *j, double edge, ql_quads *quads)
     QL_TRY(map_once(m, j, edge, quads));
     for (int again = 0; again < 2 && quads->face_count > QL_JOB_FEW_QUADS && !ql_job_tired(j); ++again) {
         ql_quads other;
-        int32_t loose = j->loose;
+        int32_t loose = j->loose, mended = j->mended;
         double off = fabs(quads->face_count / wanted - 1);
         if (off <= (loose > 0 ? OFF_TARGET_LOOSE : OFF_TARGET) || off > 1 || loose > LOST) break;
         edge *= sqrt(quads->face_count / wanted);
@@ -264,6 +271,7 @@ static ql_status map_near(mapping *m, ql_job *j, double edge, ql_quads *quads)
         }
         ql_quads_destroy(&other);
         j->loose = loose;
+        j->mended = mended;
         break;
     }
     return QL_OK;

@@ -39,6 +39,8 @@ typedef struct ql_job {
     double crowding;  /* length of features per area, in quad edges: 1 = one on every grid line of one direction */
     int32_t released; /* vertices of `quads` that let go of sharp edges */
     int32_t loose;    /* ports without a partner in the last map: many of them mean that no scale will help */
+    int32_t mended;   /* places of the last map that were mended (mend.h) */
+    bool crowded;     /* so many conditions of the last map are broken that there are too many features */
     int64_t *effort;  /* that all attempts on this component have cost so far, about nanoseconds */
     double patience;  /* share of the effort allowed for a component at which this job ends */
     ql_quad_quality *time;
@@ -50,7 +52,9 @@ typedef struct ql_job {
 ql_status ql_job_prepare(ql_job *job);
 void ql_job_destroy(ql_job *job);
 
-/* Has the component cost its share of effort? Counted in operations, so that results do not depend on the machine. */
+/* What the component has cost, as a share of what it may: counted in operations, so that results do not depend on the machine; and
+ * whether that is more than the job's patience. */
+double ql_job_spent(const ql_job *job);
 bool ql_job_tired(const ql_job *job);
 
 /* A copy of a surface with its features. */

@@ -26,6 +26,10 @@ enum { FIT_SWEEPS = 12 };
 static const double RELAXED_DEG[] = {75, 180};
 /* Share of the effort after which beginnings with all features end when none has given a result. */
 static const double PATIENCE = 0.6;
+/* Mended quads with more penalty than this share of the field's singular vertices and so many more are worth another try. */
+static const double DEAR_SHARE = 1.5, DEAR_MORE = 10;
+/* Share of the effort that is left for a beginning without sharp edges, whatever the others have cost: its field is the smoothest. */
+static const double LAST_CHANCE = 0.4;
 /* Small components leave the others at least this share of the wanted number. */
 static const double LEAST_LEFT = 0.5;
 /* The promise about the number of quads, unless they are just a few. */
@@ -59,6 +63,7 @@ typedef struct winner {
     ql_quad_rung rung;
     int32_t singular;
     double penalty;              /* INFINITY = none yet */
+    bool mended;                 /* in places where the map's quads did not fit together */
     bool relaxed;                /* not all sharp edges were pinned */
     ql_closest *surface, *lines; /* of the job that made the quads */
     int32_t *chain;
@@ -82,6 +87,7 @@ static ql_status keep_better(winner *w, ql_job *j)
     w->rung = j->rung;
     w->singular = j->singular;
     w->relaxed = j->released > 0;
+    w->mended = j->mended > 0;
     winner_destroy(w);
     w->quads = j->quads;
     w->surface = j->surface;
@@ -102,6 +108,7 @@ static ql_status one_attempt(winner *w, ql_job *j, ql_status (*method)(ql_job *,
     if (status == QL_OK) status = method(j, &found);
     if (status == QL_OK && found) status = keep_better(w, j);
     *hopeless = !found && j->loose >= QL_JOB_HOPELESS;
+    j->crowded = j->crowded && !found && j->features > 0;
     return status;
 }
 
@@ -129,6 +136,12 @@ static ql_status without_map(const ql_job *base, winner *w)
     return status;
 }
 
+/* Whether fewer features may do better: nothing found yet, or quads that were mended at the price of many irregular vertices. */
+static bool wanting(const winner *w)
+{
+    return w->penalty == INFINITY || (w->mended && w->penalty > DEAR_SHARE * w->singular + DEAR_MORE);
+}
+
 /* Tries one beginning after the other, then fewer features, then what always works; the best result is kept. A hopeless first
  * beginning leaves the next two a chance, which hold on to fewer features. */
 static ql_status best_of(ql_job *base, winner *w)
@@ -144,19 +157,21 @@ static ql_status best_of(ql_job *base, winner *w)
         j.begin = BEGINNING[i];
         status = one_attempt(w, &j, ql_job_climb, i == BY_PATCHES ? features : -1, &hopeless);
         features = j.features;
-        double crowding = j.crowding;
+        bool crowded = j.crowded || j.crowding > CROWDED;
         ql_job_destroy(&j);
-        if (w->penalty <= 1.1 * w->singular + 2 || (w->penalty == INFINITY && crowding > CROWDED)) break;
+        if (w->penalty <= 1.1 * w->singular + 2 || (w->penalty == INFINITY && crowded)) break;
     }
     base->patience = 1;
-    for (int i = 0; status == QL_OK && i < RELAXATIONS && w->penalty == INFINITY && features > 0 && !ql_job_tired(base);
-         ++i) {
+    for (int i = 0; status == QL_OK && i < RELAXATIONS && wanting(w) && features > 0; ++i) {
+        double before = w->penalty;
+        if (i + 1 == RELAXATIONS && before == INFINITY) base->patience = fmax(1, ql_job_spent(base) + LAST_CHANCE);
+        if (ql_job_tired(base)) continue;
         ql_job j = *base;
         j.begin = BEGINNING[0];
         j.feature_angle_deg = fmax(j.feature_angle_deg, RELAXED_DEG[i]);
         status = one_attempt(w, &j, ql_job_climb, features, &hopeless);
         features = j.features > 0 ? j.features : features;
-        w->relaxed = true;
+        if (w->penalty < before) w->relaxed = true;
         ql_job_destroy(&j);
     }
     return status == QL_OK && w->penalty == INFINITY ? without_map(base, w) : status;
