@@ -7,6 +7,7 @@
 #include "gpu/engine_pairs.h"
 #include "host_engine.h"
 #include "model/sample.h"
+#include "train/train.h"
 
 static void odd_sizes_against_ref(void **state)
 {
@@ -181,6 +182,62 @@ static void residual_blocks(void **state)
         }
 }
 
+/* Trains a mesh on from parameters of which one (>= 0) is not a number, and expects the error that names the step. */
+static void assert_stops(ql_train_job *job, ql_snapshot *from, int32_t place, const char *what)
+{
+    const ql_key key = ql_key_make(job->options->train.seed, job->mesh->hash);
+    ql_train_result result;
+    ql_initial_parameters(key, from->state.parameters);
+    ((float *)from->state.parameters)[place] = NAN;
+    const ql_status status = ql_train_mesh(&result, job, from, NULL);
+    if (status == QL_OK) ql_train_result_destroy(&result);
+    if (status != QL_STATUS_NUMERIC) fail_msg("%s: status %d", what, (int)status);
+    if (strstr(ql_error_text(), "step 0: ") == NULL || strstr(ql_error_text(), "finite") == NULL)
+        fail_msg("%s: %s", what, ql_error_text());
+}
+
+/* A NaN in the angle network, before a residual block or in it, ends training at once, fused or not. A ReLU makes zero of NaN, here
+ * as in engine ref, so the loss may stay finite; but the products of the way back make NaN of zero times NaN, and the gradient's norm
+ * tells. (A norm's bias is in no product, so there it would be silent; it cannot get that far, since whatever makes a parameter NaN is
+ * a gradient that is.) */
+static void not_a_number(void **state)
+{
+    (void)state;
+    static const char *const levels[] = {"0", "1", "2"};
+    const ql_layout *layout = ql_layout_get();
+    const ql_block *first = &layout->block[0], *wide = first;
+    for (int b = 0; b < QL_BLOCK_COUNT; ++b)
+        if (layout->block[b].inner == 128) wide = &layout->block[b];
+    assert_true(first->inner == 64 && wide->inner == 128);
+    const struct {
+        int32_t place;
+        const char *what;
+    } places[] = {
+        {layout->in.weight, "input layer"}, {first->down.weight, "down"},          {first->norm1.weight + 5, "norm1"},
+        {wide->mid.weight + 3, "mid"},      {wide->mid.bias + 127, "bias of mid"}, {wide->norm2.weight, "norm2"},
+        {wide->up.weight + 511, "up"},      {first->up.bias, "bias of up"},        {first->gamma + 255, "gamma"}};
+    ql_mesh mesh;
+    ql_options options;
+    ql_snapshot from;
+    ql_options_init(&options);
+    options.train.off_points = 40;
+    options.train.steps = 1;
+    ASSERT_OK(ql_generate_by_name(&mesh, "icosphere", 20));
+    ASSERT_OK(ql_snapshot_create(&from, QL_FLOAT32));
+    ql_train_job job = {&mesh, &options, &ql_engine_cuda_on_host, NULL, NULL};
+    for (int level = 0; level < 3; ++level) {
+        (void)setenv("QL_CUDA_FUSED", levels[level], 1);
+        options.engine.precision = level == 1 ? QL_PRECISION_FP32 : QL_PRECISION_BF16;
+        from.mesh_hash = mesh.hash;
+        from.options_hash = ql_train_options_hash(&options, job.engine->name);
+        for (size_t k = 0; k < sizeof places / sizeof *places; ++k)
+            assert_stops(&job, &from, places[k].place, places[k].what);
+    }
+    (void)unsetenv("QL_CUDA_FUSED");
+    ql_snapshot_destroy(&from);
+    ql_mesh_destroy(&mesh);
+}
+
 /* Through host memory, and as between devices. */
 static void a_group_of_one(void **state)
 {
@@ -293,12 +350,19 @@ static void rank_to_gpu(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rank_to_gpu),           cmocka_unit_test(plans),
-        cmocka_unit_test(odd_sizes_against_ref), cmocka_unit_test(lanes_of_a_warp),
-        cmocka_unit_test(chunks_give_the_same),  cmocka_unit_test(products_by_tiles),
-        cmocka_unit_test(residual_blocks),       cmocka_unit_test(a_group_of_one),
-        cmocka_unit_test(steps_sent_ahead),      cmocka_unit_test(order_beside_the_rest),
-        cmocka_unit_test(identical_streams),     cmocka_unit_test(golden),
+        cmocka_unit_test(rank_to_gpu),
+        cmocka_unit_test(plans),
+        cmocka_unit_test(odd_sizes_against_ref),
+        cmocka_unit_test(lanes_of_a_warp),
+        cmocka_unit_test(chunks_give_the_same),
+        cmocka_unit_test(products_by_tiles),
+        cmocka_unit_test(residual_blocks),
+        cmocka_unit_test(not_a_number),
+        cmocka_unit_test(a_group_of_one),
+        cmocka_unit_test(steps_sent_ahead),
+        cmocka_unit_test(order_beside_the_rest),
+        cmocka_unit_test(identical_streams),
+        cmocka_unit_test(golden),
     };
     return ql_test_main(tests);
 }
