@@ -278,8 +278,10 @@ if [ $engine = cuda ]; then
 fi
 
 # Several at once through a run, which finds the number by itself; its log says which.
+faces=1900
+[ $engine = cpu ] && faces=100
 for k in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do
-    "$bin/quadloom" generate torus --faces $((1900 + 10 * k)) -o "$place/in-$k.obj" >>"$log" 2>&1
+    "$bin/quadloom" generate torus --faces $((faces + 10 * k)) -o "$place/in-$k.obj" >>"$log" 2>&1
 done
 steps=400 precision=tf32
 [ $engine = cpu ] && steps=1 precision=fp32
@@ -309,6 +311,16 @@ else
     say "SKIPPED: two-ranks (no mpirun)" && skipped=$((skipped + 1))
 fi
 
+# checksum FILE: of the parameters, as a benchmark's JSON has it
+checksum() { tr ',{}' '[\n*]' <"$1" 2>/dev/null | sed -n 's/^ *"checksum": *"\(.*\)"$/\1/p'; }
+
+# same NAME FILE FILE: fails where two benchmarks left different parameters, or one left none
+same() {
+    # shellcheck disable=SC2016
+    check "$1" 10 sh -c '[ -n "$0" ] && [ "$0" = "$1" ] || { echo "parameters differ: checksum ${0:-none} and ${1:-none}"; exit 1; }' \
+        "$(checksum "$2")" "$(checksum "$3")"
+}
+
 # Two ranks with a GPU each: over NCCL, its operations in the graph, eight steps sent ahead; twice, for the same parameters.
 if command -v mpirun >/dev/null 2>&1 && [ $engine = cuda ] && [ "$(nvidia-smi -L 2>/dev/null | wc -l)" -gt 1 ]; then
     for run in 1 2; do
@@ -319,8 +331,16 @@ if command -v mpirun >/dev/null 2>&1 && [ $engine = cuda ] && [ "$(nvidia-smi -L
         say "    $(figures "$place/two-gpus-$run.out")"
         grep -h 'through MPI' "$place/two-gpus-$run.err" | tee -a "$summary"
     done
+    same two-gpus-same "$place/two-gpus-1.out" "$place/two-gpus-2.out"
 else
     say "SKIPPED: two-gpus (no mpirun, or one GPU)" && skipped=$((skipped + 1))
+    # The comparison itself is tried on two runs of the dry run's engine.
+    if [ $engine = cpu ]; then
+        for run in 1 2; do
+            "$bin/quadloom" bench train --faces 100 --steps 1 --json --set engine.name=cpu >"$place/twice-$run.out" 2>>"$log"
+        done
+        same twice-same "$place/twice-1.out" "$place/twice-2.out"
+    fi
 fi
 
 # What the second stream brings to small meshes.
