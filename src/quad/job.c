@@ -193,9 +193,28 @@ static ql_status check_corners(ql_job *j)
     return QL_FAIL(NUMERIC, "%d corners of features, more than %d", corners, MOST_INTEGERS);
 }
 
-/* Field of the rung: the given one, or a smooth one. */
-static ql_status make_field(ql_job *j, bool given, double price)
+/* Fields that are tried, in this order: the given one; where its map fails, the smoothest one with the singular vertices that it
+ * was left with, then it with more of its own; then one without it. */
+typedef enum guidance { GIVEN, EASED, CLOSER, SMOOTH, WAYS } guidance;
+
+/* Singular vertices that no longer follow the given field's angles bend it more than need be. */
+static ql_status clean_field(ql_job *j, guidance way, double price)
 {
+    ql_clean_report cleaned, eased;
+    QL_TRY(ql_cross_clean(&j->work, price, way != SMOOTH, j->phi, j->matching, &cleaned));
+    *j->effort += cleaned.work;
+    QL_DEBUG("field: %d singular vertices, %d after %d transports, %d sectors corrected, %d tubes untwisted, energy %g",
+             cleaned.before, cleaned.after, cleaned.transports, cleaned.sectors, cleaned.untwisted, cleaned.energy);
+    if (way != EASED) return QL_OK;
+    QL_TRY(ql_cross_clean(&j->work, 0, false, j->phi, j->matching, &eased));
+    *j->effort += eased.work;
+    QL_DEBUG("eased: %d singular vertices, energy %g", eased.after, eased.energy);
+    return QL_OK;
+}
+
+static ql_status make_field(ql_job *j, guidance way, double price)
+{
+    const bool given = way != SMOOTH;
     double since = ql_clock_s(), *guide = NULL;
     ql_status status = QL_OK;
     if (given) {
@@ -220,13 +239,9 @@ static ql_status make_field(ql_job *j, bool given, double price)
         int32_t moved = 0;
         ql_cross_edge_angles(&j->work, psi);
         ql_cross_matching(&j->work, psi, j->phi, j->matching);
-        ql_clean_report cleaned;
-        status = ql_cross_clean(&j->work, price, given, j->phi, j->matching, &cleaned);
-        *j->effort += cleaned.work;
-        QL_DEBUG(
-            "field: %d singular vertices, %d after %d transports, %d sectors corrected, %d tubes untwisted, energy %g",
-            cleaned.before, cleaned.after, cleaned.transports, cleaned.sectors, cleaned.untwisted, cleaned.energy);
-        if (status == QL_OK) status = ql_cross_snap(&j->work, SNAP * j->edge, given, j->phi, j->matching, &moved);
+        status = clean_field(j, way, price);
+        if (status == QL_OK)
+            status = ql_cross_snap(&j->work, SNAP * j->edge, given && way != EASED, j->phi, j->matching, &moved);
         QL_DEBUG("%d singular vertices moved onto features", moved);
     }
     ql_free(psi);
@@ -415,18 +430,12 @@ ql_status ql_job_climb(ql_job *j, bool *found)
 {
     static const double first[] = {1}, more[] = {0.97, 1.04};
     bool done = false;
-    enum {
-        GIVEN,
-        CLOSER,
-        SMOOTH,
-        WAYS
-    }; /* where a map of the given field with few singular vertices fails, with more of them */
-    for (int way = j->alpha != NULL ? GIVEN : SMOOTH; way < WAYS && !done && !ql_job_tired(j); ++way) {
-        if (way == CLOSER && j->irregular_price <= 0) continue;
+    for (guidance way = j->alpha != NULL ? GIVEN : SMOOTH; way < WAYS && !done && !ql_job_tired(j); ++way) {
+        if ((way == EASED || way == CLOSER) && j->irregular_price <= 0) continue;
         ql_quad_rung best = j->alpha != NULL && way == SMOOTH ? QL_RUNG_SMOOTH : QL_RUNG_FIELD;
         double price = way == SMOOTH ? j->begin.price : way == CLOSER ? 0.5 * j->irregular_price : j->irregular_price;
         ql_status status = check_corners(j);
-        if (status == QL_OK) status = make_field(j, way != SMOOTH, price);
+        if (status == QL_OK) status = make_field(j, way, price);
         if (status == QL_OK) status = try_maps(j, best, first, 1, 1, &done);
         if (status == QL_OK && !done && j->loose < QL_JOB_HOPELESS)
             status = try_maps(j, best == QL_RUNG_FIELD ? QL_RUNG_SCALED : best, more, 2, 1, &done);

@@ -277,6 +277,41 @@ static void test_irregular_price(void **state)
     ql_mesh_destroy(&mesh);
 }
 
+/* A given field that whirls bends its map until it folds; the smoothest field with its singular vertices has one. */
+static void test_whirling_field(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        double whirl, irregular;
+    } cases[] = {{"torus", 3, 8}, {"handles-3", 2, 16}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
+        ql_mesh mesh = {0};
+        double *alpha;
+        ASSERT_OK(ql_generate_by_name(&mesh, cases[i].name, 4000));
+        ASSERT_OK(QL_TAKE(alpha, 3 * mesh.face_count));
+        for (size_t f = 0; f < (size_t)mesh.face_count; ++f) {
+            static const double axis[3] = {0.1, 0.2, 1};
+            const int32_t *v = mesh.faces + 3 * f;
+            double x[3] = {0, 0, 0}, n[3], across[3], along[3];
+            for (int k = 0; k < 3; ++k) ql_axpy(1.0 / 3, mesh.vertices + 3 * (size_t)v[k], x);
+            (void)ql_triangle_normal(mesh.vertices + 3 * (size_t)v[0], mesh.vertices + 3 * (size_t)v[1],
+                                     mesh.vertices + 3 * (size_t)v[2], n);
+            ql_cross(n, axis, across);
+            ql_cross(n, across, along);
+            double angle = cases[i].whirl * sin(3 * x[2] + 2 * x[0]);
+            ql_axpy(cos(angle), across, alpha + 3 * f);
+            ql_axpy(sin(angle), along, alpha + 3 * f);
+        }
+        ql_quads_options options = OPTIONS;
+        options.method = QL_QUADS_TRAINED;
+        options.irregular_price = 3;
+        check_result(&mesh, alpha, &options, QL_RUNG_FIELD, cases[i].irregular);
+        ql_free(alpha);
+        ql_mesh_destroy(&mesh);
+    }
+}
+
 static void test_real(void **state)
 {
     (void)state;
@@ -321,6 +356,7 @@ int main(void)
         cmocka_unit_test(test_spring),
         cmocka_unit_test(test_split),
         cmocka_unit_test(test_irregular_price),
+        cmocka_unit_test(test_whirling_field),
         cmocka_unit_test(test_real),
         cmocka_unit_test(test_quality_names),
     };

@@ -13,8 +13,10 @@
 #include "quad/lattice.h"
 #include "quad/patch.h"
 #include "quad/prepare.h"
+#include "quad/release.h"
 #include "quad/remesh.h"
 #include "quad/round.h"
+#include "quad/star.h"
 
 #include <math.h>
 #include <string.h>
@@ -327,6 +329,41 @@ static void test_fit_lines(void **state)
     ql_surface_destroy(&s);
 }
 
+/* Two corners of a sharp edge in each other's place fold the quads between: one of them must be let go, and no other vertex. */
+static void test_release(void **state)
+{
+    (void)state;
+    enum { N = 7, ROW = N / 2 };
+    ql_quads q;
+    ql_closest *lines = NULL;
+    double edge[9] = {0, ROW, 0, N - 1, ROW, 0, N - 1, ROW, 0};
+    int32_t released = 0, held = 0;
+    ASSERT_OK(ql_quads_create(&q, N * N, (N - 1) * (N - 1)));
+    for (int v = 0; v < N * N; ++v) {
+        q.vertices[3 * v] = v % N;
+        q.vertices[3 * v + 1] = v / N;
+        if (v / N == 0 || v / N == N - 1 || v % N == 0 || v % N == N - 1)
+            q.pin[v] = QL_PIN_CORNER;
+        else if (v / N == ROW)
+            q.pin[v] = QL_PIN_LINE;
+    }
+    for (int f = 0; f < q.face_count; ++f) {
+        int32_t a = f % (N - 1) + f / (N - 1) * N, four[4] = {a, a + 1, a + N + 1, a + N};
+        memcpy(q.faces + 4 * (size_t)f, four, sizeof four);
+    }
+    q.pin[ROW * N + 3] = q.pin[ROW * N + 4] = QL_PIN_CORNER;
+    q.vertices[3 * (ROW * N + 3)] = 4.3;
+    ASSERT_OK(ql_closest_create(&lines, edge, 1));
+    assert_true(ql_release_folds(&q, NULL, lines, NULL, 12, &released));
+    for (int v = ROW * N; v < (ROW + 1) * N; ++v) held += q.pin[v] != QL_PIN_FREE;
+    print_message("%d released, %d of %d held\n", released, held, N);
+    assert_int_equal(released, 1);
+    assert_int_equal(held, N - 1);
+    for (int f = 0; f < q.face_count; ++f) assert_true(ql_star_quad(&q, f) > 0.2);
+    ql_quads_destroy(&q);
+    ql_closest_destroy(lines);
+}
+
 /* Every integer choice of the free variables must solve all equations. */
 static void test_lattice(void **state)
 {
@@ -592,6 +629,7 @@ int main(void)
         cmocka_unit_test(test_remesh_gradation),
         cmocka_unit_test(test_fit),
         cmocka_unit_test(test_fit_lines),
+        cmocka_unit_test(test_release),
         cmocka_unit_test(test_lattice),
         cmocka_unit_test(test_round),
         cmocka_unit_test(test_round_breaks_out),
