@@ -263,6 +263,7 @@ static ql_status map_once(mapping *m, ql_job *j, double edge, ql_quads *quads)
     if (status == QL_OK && worth) status = ql_quads_part(quads, &parted);
     if (status == QL_OK && worth) status = ql_quads_mend(quads, &j->mended);
     if (parted + j->mended > 0) QL_DEBUG("%d doubled edges parted, %d places mended", parted, j->mended);
+    j->mended += parted;
     ql_polygons_destroy(&polygons);
     return status;
 }
@@ -301,6 +302,13 @@ static ql_status normal_edge(const mapping *m, const ql_job *j, double *edge)
     return QL_OK;
 }
 
+/* Puts aside what had to be mended. */
+static void set_aside(ql_job *j, ql_quad_rung rung)
+{
+    j->spare = (ql_job_result){j->quads, rung, j->singular, j->released, j->mended};
+    memset(&j->quads, 0, sizeof j->quads);
+}
+
 /* Integer-grid map of the current field at several scales. */
 static ql_status try_maps(ql_job *j, ql_quad_rung rung, const double *scale, int scales, int with_features, bool *done)
 {
@@ -315,9 +323,11 @@ static ql_status try_maps(ql_job *j, ql_quad_rung rung, const double *scale, int
     for (int i = 0; status == QL_OK && i < scales && !*done && !ql_job_tired(j); ++i) {
         ql_quads quads = {0};
         status = map_near(&m, j, normal * scale[i], &quads);
-        if (status == QL_OK && quads.face_count > 0 && ql_job_accept(j, &quads, 12)) {
-            *done = true;
+        bool again = j->mended > 0 && j->spare.quads.face_count > 0;
+        if (status == QL_OK && quads.face_count > 0 && !again && ql_job_accept(j, &quads, 12)) {
+            *done = j->mended == 0;
             j->rung = rung;
+            if (!*done) set_aside(j, rung);
         }
         ql_quads_destroy(&quads);
     }
@@ -425,22 +435,59 @@ static ql_status forgive(ql_status status, const char *rung)
     return status;
 }
 
+/* Maps of one field, at several scales. */
+static ql_status climb_way(ql_job *j, guidance way, bool *done)
+{
+    static const double first[] = {1}, more[] = {0.97, 1.04};
+    ql_quad_rung best = j->alpha != NULL && way == SMOOTH ? QL_RUNG_SMOOTH : QL_RUNG_FIELD;
+    double price = way == SMOOTH ? j->begin.price : way == CLOSER ? 0.5 * j->irregular_price : j->irregular_price;
+    ql_status status = check_corners(j);
+    if (status == QL_OK) status = make_field(j, way, price);
+    if (status == QL_OK) status = try_maps(j, best, first, 1, 1, done);
+    if (status == QL_OK && !*done && j->loose < QL_JOB_HOPELESS)
+        status = try_maps(j, best == QL_RUNG_FIELD ? QL_RUNG_SCALED : best, more, 2, 1, done);
+    return forgive(status, ql_quad_rung_name(best));
+}
+
+/* Whether what had to be mended is better than what was found without, if anything was: a place that was mended may have lost
+ * sharp edges and counts as several irregular vertices. */
+static ql_status spare_is_better(const ql_job *j, bool found, bool *better)
+{
+    enum { PLACE = 4 };
+    int32_t without = 0, with = 0;
+    *better = j->spare.quads.face_count > 0;
+    if (!*better || !found) return QL_OK;
+    QL_TRY(ql_quad_count_irregular(&j->quads, &without));
+    QL_TRY(ql_quad_count_irregular(&j->spare.quads, &with));
+    QL_DEBUG("without mending %d irregular, %d released; with %d places %d, %d", without, j->released, j->spare.mended,
+             with, j->spare.released);
+    *better = without + j->released > with + j->spare.released + PLACE * j->spare.mended;
+    return QL_OK;
+}
+
+static void take_spare(ql_job *j)
+{
+    ql_quads_destroy(&j->quads);
+    j->quads = j->spare.quads;
+    j->rung = j->spare.rung;
+    j->singular = j->spare.singular;
+    j->released = j->spare.released;
+    j->mended = j->spare.mended;
+    memset(&j->spare, 0, sizeof j->spare);
+}
+
 /* The rungs that need a map. */
 ql_status ql_job_climb(ql_job *j, bool *found)
 {
-    static const double first[] = {1}, more[] = {0.97, 1.04};
-    bool done = false;
+    bool done = false, better = false;
     for (guidance way = j->alpha != NULL ? GIVEN : SMOOTH; way < WAYS && !done && !ql_job_tired(j); ++way) {
         if ((way == EASED || way == CLOSER) && j->irregular_price <= 0) continue;
-        ql_quad_rung best = j->alpha != NULL && way == SMOOTH ? QL_RUNG_SMOOTH : QL_RUNG_FIELD;
-        double price = way == SMOOTH ? j->begin.price : way == CLOSER ? 0.5 * j->irregular_price : j->irregular_price;
-        ql_status status = check_corners(j);
-        if (status == QL_OK) status = make_field(j, way, price);
-        if (status == QL_OK) status = try_maps(j, best, first, 1, 1, &done);
-        if (status == QL_OK && !done && j->loose < QL_JOB_HOPELESS)
-            status = try_maps(j, best == QL_RUNG_FIELD ? QL_RUNG_SCALED : best, more, 2, 1, &done);
-        QL_TRY(forgive(status, ql_quad_rung_name(best)));
+        if (way == SMOOTH && j->spare.quads.face_count > 0) break; /* of the given field */
+        QL_TRY(climb_way(j, way, &done));
     }
+    QL_TRY(spare_is_better(j, done, &better));
+    if (better) take_spare(j);
+    done = done || better;
     /* without faults, but an arm of the surface is so thin that two edges join the same two vertices: a split parts them */
     if (!done && j->loose < QL_JOB_HOPELESS && !ql_job_tired(j)) QL_TRY(forgive(try_coarse(j, &done), "coarse"));
     *found = done;
@@ -458,4 +505,5 @@ void ql_job_destroy(ql_job *j)
     ql_closest_destroy(j->lines);
     ql_free(j->chain);
     ql_quads_destroy(&j->quads);
+    ql_quads_destroy(&j->spare.quads);
 }

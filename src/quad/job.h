@@ -20,6 +20,15 @@ enum { QL_JOB_HOPELESS = 30 };
 /* The wanted number is promised only where it is larger. */
 enum { QL_JOB_FEW_QUADS = 50 };
 
+/* What a job has made, or could fall back on. */
+typedef struct ql_job_result {
+    ql_quads quads;
+    ql_quad_rung rung;
+    int32_t singular; /* vertices of the field */
+    int32_t released; /* vertices that let go of sharp edges */
+    int32_t mended;   /* places that were mended or parted (mend.h, part.h) */
+} ql_job_result;
+
 typedef struct ql_job {
     const ql_mesh *mesh;
     const double *alpha; /* per face of the mesh, or NULL */
@@ -39,13 +48,14 @@ typedef struct ql_job {
     double crowding;  /* length of features per area, in quad edges: 1 = one on every grid line of one direction */
     int32_t released; /* vertices of `quads` that let go of sharp edges */
     int32_t loose;    /* ports without a partner in the last map: many of them mean that no scale will help */
-    int32_t mended;   /* places of the last map that were mended (mend.h) */
+    int32_t mended;   /* places of the last map that were mended or parted (mend.h, part.h) */
     bool crowded;     /* so many conditions of the last map are broken that there are too many features */
     int64_t *effort;  /* that all attempts on this component have cost so far, about nanoseconds */
     double patience;  /* share of the effort allowed for a component at which this job ends */
     ql_quad_quality *time;
     ql_quads quads; /* the result */
     ql_quad_rung rung;
+    ql_job_result spare; /* the first one that had to be mended */
 } ql_job;
 
 /* Marks features, builds the trees and re-meshes; the arrays of the job are taken here and freed by ql_job_destroy. */
