@@ -123,7 +123,7 @@ static void judge_edges(cancelled *c, const edge_key *edges, int32_t n)
             }
             if (first < 0 || pass == 0) continue;
             int32_t root = ql_set_root(c->set, first);
-            c->odd[root] |= (end - i) % 2 != 0;
+            if ((end - i) % 2 != 0) c->odd[root] = 1;
             c->hanging[root] |= others > 0;
         }
 }

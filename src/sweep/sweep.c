@@ -163,12 +163,12 @@ static void announce(const sweep *s)
     const ql_survey *survey = &s->survey;
     if (s->comm->rank != 0) return;
     QL_INFO(
-        "%lld meshes: %lld to do, %lld finished, %lld failed earlier, %lld given twice; %d rank%s with %lld thread%s, "
+        "%lld mesh%s: %lld to do, %lld finished, %lld failed earlier, %lld given twice; %d rank%s with %lld thread%s, "
         "engine %s",
-        (long long)survey->count, (long long)survey->states[QL_WORK_TODO], (long long)survey->states[QL_WORK_FINISHED],
-        (long long)survey->states[QL_WORK_FAILED], (long long)survey->states[QL_WORK_TWIN], s->comm->size,
-        s->comm->size == 1 ? "" : "s", (long long)s->options.engine.threads, s->options.engine.threads == 1 ? "" : "s",
-        s->engine->name);
+        (long long)survey->count, survey->count == 1 ? "" : "es", (long long)survey->states[QL_WORK_TODO],
+        (long long)survey->states[QL_WORK_FINISHED], (long long)survey->states[QL_WORK_FAILED],
+        (long long)survey->states[QL_WORK_TWIN], s->comm->size, s->comm->size == 1 ? "" : "s",
+        (long long)s->options.engine.threads, s->options.engine.threads == 1 ? "" : "s", s->engine->name);
 }
 
 /* ---- work ---- */
