@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "field/cross_vector.h"
 #include "mesh/sets.h"
+#include "quad/edge_key.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,10 +15,6 @@ typedef struct face_key {
     int32_t v[3], face;
     int32_t sign; /* +1 or -1: which way round */
 } face_key;
-
-typedef struct edge_key {
-    int32_t low, high, face;
-} edge_key;
 
 /* Faces whose copies cancel: a union-find over those that share edges, and per root what speaks for a flap. */
 typedef struct cancelled {
@@ -32,14 +29,6 @@ static int compare_faces(const void *left, const void *right)
     const face_key *a = left, *b = right;
     for (int c = 0; c < 3; ++c)
         if (a->v[c] != b->v[c]) return a->v[c] < b->v[c] ? -1 : 1;
-    return a->face < b->face ? -1 : a->face > b->face;
-}
-
-static int compare_edges(const void *left, const void *right)
-{
-    const edge_key *a = left, *b = right;
-    if (a->low != b->low) return a->low < b->low ? -1 : 1;
-    if (a->high != b->high) return a->high < b->high ? -1 : 1;
     return a->face < b->face ? -1 : a->face > b->face;
 }
 
@@ -85,35 +74,28 @@ static int32_t keep_one(const face_key *keys, int32_t count, uint8_t *drop, int3
 }
 
 /* Sorted edges of all faces that count. */
-static int32_t list_edges(const face_key *keys, int32_t count, edge_key *edges)
+static int32_t list_edges(const face_key *keys, int32_t count, ql_edge_key *edges)
 {
     int32_t n = 0;
     for (int32_t i = 0; i < count; ++i) {
         const int32_t *v = keys[i].v;
-        edges[n++] = (edge_key){v[0], v[1], keys[i].face};
-        edges[n++] = (edge_key){v[1], v[2], keys[i].face};
-        edges[n++] = (edge_key){v[0], v[2], keys[i].face};
+        edges[n++] = (ql_edge_key){v[0], v[1], keys[i].face};
+        edges[n++] = (ql_edge_key){v[1], v[2], keys[i].face};
+        edges[n++] = (ql_edge_key){v[0], v[2], keys[i].face};
     }
-    qsort(edges, (size_t)n, sizeof *edges, compare_edges);
+    ql_edge_keys_sort(edges, n);
     return n;
 }
 
-static int32_t run_end(const edge_key *edges, int32_t i, int32_t n)
-{
-    int32_t end = i + 1;
-    while (end < n && edges[end].low == edges[i].low && edges[end].high == edges[i].high) ++end;
-    return end;
-}
-
 /* Looks at the edges twice: which faces hang together, then what is at the edges of each such group. */
-static void judge_edges(cancelled *c, const edge_key *edges, int32_t n)
+static void judge_edges(cancelled *c, const ql_edge_key *edges, int32_t n)
 {
     for (int pass = 0; pass < 2; ++pass)
         for (int32_t i = 0, end; i < n; i = end) {
             int32_t first = -1, others = 0;
-            end = run_end(edges, i, n);
+            end = ql_edge_keys_end(edges, i, n);
             for (int32_t j = i; j < end; ++j) {
-                int32_t f = edges[j].face;
+                int32_t f = edges[j].at;
                 if (c->set[f] < 0)
                     ++others;
                 else if (first < 0)
@@ -132,7 +114,7 @@ static ql_status drop_flaps(const double *vertices, const int32_t *tri, int32_t 
                             int32_t count, int32_t *set, uint8_t *drop)
 {
     cancelled c = {.set = set};
-    edge_key *edges = NULL;
+    ql_edge_key *edges = NULL;
     ql_status status = QL_TAKE(edges, 3 * (int64_t)count + 1);
     if (status == QL_OK) status = QL_TAKE(c.odd, faces);
     if (status == QL_OK) status = QL_TAKE(c.hanging, faces);

@@ -2,16 +2,11 @@
 
 #include "base/memory.h"
 #include "field/cross_vector.h"
+#include "quad/edge_key.h"
 #include "quad/fill.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
-
-/* Half-edge 4 f + k runs from corner k of quad f to the next. */
-typedef struct edge_key {
-    int32_t low, high, half;
-} edge_key;
 
 typedef struct mending {
     const ql_quads *q;
@@ -27,14 +22,7 @@ static const double MOST_SHARE = 0.1;
 /* What is taken out lies at most so many edges of the rim from it. */
 static const double REACH = 2;
 
-static int compare_keys(const void *left, const void *right)
-{
-    const edge_key *a = left, *b = right;
-    if (a->low != b->low) return a->low < b->low ? -1 : 1;
-    if (a->high != b->high) return a->high < b->high ? -1 : 1;
-    return a->half < b->half ? -1 : a->half > b->half;
-}
-
+/* Half-edge 4 f + k runs from corner k of quad f to the next. */
 static int32_t next_of(int32_t h) { return (h & ~3) + ((h + 1) & 3); }
 static int32_t previous_of(int32_t h) { return (h & ~3) + ((h + 3) & 3); }
 static int32_t from(const mending *m, int32_t h) { return m->q->faces[h]; }
@@ -44,21 +32,21 @@ static int32_t to(const mending *m, int32_t h) { return m->q->faces[next_of(h)];
 static ql_status find_mates(mending *m)
 {
     int32_t n = 4 * m->q->face_count;
-    edge_key *keys = NULL;
+    ql_edge_key *keys = NULL;
     QL_TRY(QL_TAKE(keys, n + 1));
     for (int32_t h = 0; h < n; ++h) {
         int32_t a = from(m, h), b = to(m, h);
-        keys[h] = (edge_key){a < b ? a : b, a < b ? b : a, h};
+        keys[h] = ql_edge_key_of(a, b, h);
     }
-    qsort(keys, (size_t)n, sizeof *keys, compare_keys);
+    ql_edge_keys_sort(keys, n);
     for (int32_t i = 0, end; i < n; i = end) {
-        for (end = i + 1; end < n && keys[end].low == keys[i].low && keys[end].high == keys[i].high;) ++end;
-        bool pair = end - i == 2 && from(m, keys[i].half) != from(m, keys[i + 1].half);
+        end = ql_edge_keys_end(keys, i, n);
+        bool pair = end - i == 2 && from(m, keys[i].at) != from(m, keys[i + 1].at);
         bool right = keys[i].low != keys[i].high && (end - i == 1 || pair);
-        for (int32_t j = i; j < end; ++j) m->mate[keys[j].half] = right ? RIM : WRONG;
+        for (int32_t j = i; j < end; ++j) m->mate[keys[j].at] = right ? RIM : WRONG;
         if (pair) {
-            m->mate[keys[i].half] = keys[i + 1].half;
-            m->mate[keys[i + 1].half] = keys[i].half;
+            m->mate[keys[i].at] = keys[i + 1].at;
+            m->mate[keys[i + 1].at] = keys[i].at;
         }
         if (!right) m->bad[keys[i].low] = m->bad[keys[i].high] = 1;
     }

@@ -2,60 +2,40 @@
 
 #include "base/memory.h"
 #include "field/cross_vector.h"
+#include "quad/edge_key.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-/* Half-edge 4 f + k runs from corner k of quad f to the next. */
-typedef struct edge_key {
-    int32_t low, high, half;
-} edge_key;
 
 typedef struct parting {
     ql_quads *q;
-    edge_key *keys; /* of all half-edges, sorted */
-    int32_t *mate;  /* per half-edge: the one across, RIM, or DOUBLED where which one it is has to be found out */
-    uint8_t *used;  /* per face: changed in this round */
+    ql_edge_key *keys; /* of all half-edges, sorted */
+    int32_t *mate;     /* per half-edge: the one across, RIM, or DOUBLED where which one it is has to be found out */
+    uint8_t *used;     /* per face: changed in this round */
 } parting;
 
 enum { RIM = -1, DOUBLED = -2, ROUNDS = 12, MOST_ROUND = 1000 };
 
-static int compare_keys(const void *left, const void *right)
-{
-    const edge_key *a = left, *b = right;
-    if (a->low != b->low) return a->low < b->low ? -1 : 1;
-    if (a->high != b->high) return a->high < b->high ? -1 : 1;
-    return a->half < b->half ? -1 : a->half > b->half;
-}
-
+/* Half-edge 4 f + k runs from corner k of quad f to the next. */
 static int32_t next_of(int32_t h) { return (h & ~3) + ((h + 1) & 3); }
 static int32_t previous_of(int32_t h) { return (h & ~3) + ((h + 3) & 3); }
 static int32_t from(const parting *p, int32_t h) { return p->q->faces[h]; }
 static int32_t to(const parting *p, int32_t h) { return p->q->faces[next_of(h)]; }
 static const double *at(const ql_quads *q, int32_t v) { return q->vertices + 3 * (int64_t)v; }
 
-/* How many of the n sorted half-edges from i on are of one edge. */
-static int32_t run_of(const parting *p, int32_t i, int32_t n)
-{
-    int32_t end = i + 1;
-    while (end < n && p->keys[end].low == p->keys[i].low && p->keys[end].high == p->keys[i].high) ++end;
-    return end - i;
-}
-
 static void find_mates(parting *p)
 {
     int32_t n = 4 * p->q->face_count;
     for (int32_t h = 0; h < n; ++h) {
         int32_t a = from(p, h), b = to(p, h);
-        p->keys[h] = (edge_key){a < b ? a : b, a < b ? b : a, h};
+        p->keys[h] = ql_edge_key_of(a, b, h);
     }
-    qsort(p->keys, (size_t)n, sizeof *p->keys, compare_keys);
+    ql_edge_keys_sort(p->keys, n);
     for (int32_t i = 0, count; i < n; i += count) {
-        count = run_of(p, i, n);
-        for (int32_t j = i; j < i + count; ++j) p->mate[p->keys[j].half] = count == 1 ? RIM : DOUBLED;
-        if (count != 2 || from(p, p->keys[i].half) == from(p, p->keys[i + 1].half)) continue;
-        p->mate[p->keys[i].half] = p->keys[i + 1].half;
-        p->mate[p->keys[i + 1].half] = p->keys[i].half;
+        count = ql_edge_keys_end(p->keys, i, n) - i;
+        for (int32_t j = i; j < i + count; ++j) p->mate[p->keys[j].at] = count == 1 ? RIM : DOUBLED;
+        if (count != 2 || from(p, p->keys[i].at) == from(p, p->keys[i + 1].at)) continue;
+        p->mate[p->keys[i].at] = p->keys[i + 1].at;
+        p->mate[p->keys[i + 1].at] = p->keys[i].at;
     }
 }
 
@@ -175,7 +155,7 @@ static ql_status part_one(parting *p, int32_t i, bool *done)
     int32_t way[2][2], count[2] = {0, 0};
     *done = false;
     for (int32_t j = i; j < i + 4; ++j) {
-        int32_t h = p->keys[j].half, back = from(p, h) != p->keys[i].low;
+        int32_t h = p->keys[j].at, back = from(p, h) != p->keys[i].low;
         if (p->used[h / 4] || count[back] == 2) return QL_OK;
         way[back][count[back]++] = h;
     }
@@ -196,7 +176,7 @@ static ql_status one_round(ql_quads *q, int32_t *parted)
     if (status == QL_OK) find_mates(&p);
     for (int32_t i = 0, count; status == QL_OK && i < before; i += count) {
         bool done = false;
-        count = run_of(&p, i, before);
+        count = ql_edge_keys_end(p.keys, i, before) - i;
         if (count == 4) status = part_one(&p, i, &done);
         *parted += done;
     }

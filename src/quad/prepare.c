@@ -4,6 +4,7 @@
 #include "field/cross_vector.h"
 #include "mesh/seams.h"
 #include "quad/doubles.h"
+#include "quad/edge_key.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -24,37 +25,17 @@ typedef struct soup {
     int32_t components, vertices;
 } soup;
 
-typedef struct edge_key {
-    int32_t low, high, half;
-} edge_key;
-
-static int compare_edges(const void *left, const void *right)
-{
-    const edge_key *a = left, *b = right;
-    if (a->low != b->low) return a->low < b->low ? -1 : 1;
-    if (a->high != b->high) return a->high < b->high ? -1 : 1;
-    return a->half < b->half ? -1 : a->half > b->half;
-}
-
 static int32_t next_of(int32_t h) { return h % 3 == 2 ? h - 2 : h + 1; }
 
-static ql_status sorted_edges(edge_key **keys, const int32_t *tri, int32_t faces)
+static ql_status sorted_edges(ql_edge_key **keys, const int32_t *tri, int32_t faces)
 {
     QL_TRY(QL_TAKE(*keys, 3 * (int64_t)faces + 1));
     for (int32_t h = 0; h < 3 * faces; ++h) {
         int32_t a = tri[h], b = tri[next_of(h)];
-        (*keys)[h] = (edge_key){a < b ? a : b, a < b ? b : a, h};
+        (*keys)[h] = ql_edge_key_of(a, b, h);
     }
-    qsort(*keys, 3 * (size_t)faces, sizeof **keys, compare_edges);
+    ql_edge_keys_sort(*keys, 3 * faces);
     return QL_OK;
-}
-
-/* Half-edges [i, end) share an edge. */
-static int32_t run_end(const edge_key *keys, int32_t i, int32_t n)
-{
-    int32_t end = i + 1;
-    while (end < n && keys[end].low == keys[i].low && keys[end].high == keys[i].high) ++end;
-    return end;
 }
 
 static ql_status find_seams(soup *s, int32_t *target)
@@ -95,15 +76,15 @@ static ql_status keep_faces(soup *s, const int32_t *target)
 
 static ql_status pair_edges(soup *s)
 {
-    edge_key *keys = NULL;
+    ql_edge_key *keys = NULL;
     QL_TRY(sorted_edges(&keys, s->tri, s->faces));
     int32_t n = 3 * s->faces;
     for (int32_t i = 0, end; i < n; i = end) {
-        end = run_end(keys, i, n);
-        for (int32_t j = i; j < end; ++j) s->mate[keys[j].half] = -1;
+        end = ql_edge_keys_end(keys, i, n);
+        for (int32_t j = i; j < end; ++j) s->mate[keys[j].at] = -1;
         if (end - i == 2) {
-            s->mate[keys[i].half] = keys[i + 1].half;
-            s->mate[keys[i + 1].half] = keys[i].half;
+            s->mate[keys[i].at] = keys[i + 1].at;
+            s->mate[keys[i + 1].at] = keys[i].at;
         } else if (end - i > 2) {
             s->out->split_edges++;
         }
@@ -204,13 +185,13 @@ static bool inside_out(const soup *s)
 }
 
 /* The angle of each face around the edge from `low` to `high`, counter-clockwise seen against it. */
-static void place_spokes(const soup *s, const edge_key *keys, int32_t count, bool inverted, spoke *spokes)
+static void place_spokes(const soup *s, const ql_edge_key *keys, int32_t count, bool inverted, spoke *spokes)
 {
     const double *low = s->mesh->vertices + 3 * (int64_t)keys->low, *high = s->mesh->vertices + 3 * (int64_t)keys->high;
     double along[3], first[3], second[3], arm[3];
     for (int k = 0; k < 3; ++k) along[k] = high[k] - low[k];
     for (int32_t i = 0; i < count; ++i) {
-        int32_t apex = s->tri[next_of(next_of(keys[i].half))];
+        int32_t apex = s->tri[next_of(next_of(keys[i].at))];
         for (int k = 0; k < 3; ++k) arm[k] = s->mesh->vertices[3 * (int64_t)apex + k] - low[k];
         if (i == 0) {
             ql_cross(along, arm, second);
@@ -218,8 +199,8 @@ static void place_spokes(const soup *s, const edge_key *keys, int32_t count, boo
             double longer = sqrt(ql_dot(along, along));
             for (int k = 0; k < 3; ++k) first[k] /= longer > 0.0 ? longer : 1.0; /* as long as second */
         }
-        spokes[i] = (spoke){atan2(ql_dot(arm, second), ql_dot(arm, first)), keys[i].half,
-                            (s->tri[keys[i].half] == keys[i].low) != inverted};
+        spokes[i] = (spoke){atan2(ql_dot(arm, second), ql_dot(arm, first)), keys[i].at,
+                            (s->tri[keys[i].at] == keys[i].low) != inverted};
     }
     qsort(spokes, (size_t)count, sizeof *spokes, compare_spokes);
 }
@@ -240,7 +221,7 @@ static bool outside_is_wider(const spoke *spokes, int32_t count)
 /* Faces become neighbours so that the surface bends least: two solids that touch along an edge come apart (nothing but inside
  * between neighbours, which is also chosen where both are as wide), and a sheet so thin that its sides met in an edge keeps its
  * sides (nothing but outside between them). What is left over (an inner wall) ends at the edge. */
-static void pair_around(soup *s, const edge_key *keys, int32_t count, bool inverted)
+static void pair_around(soup *s, const ql_edge_key *keys, int32_t count, bool inverted)
 {
     spoke spokes[SPOKES_MAX];
     if (count > SPOKES_MAX) return;
@@ -294,16 +275,16 @@ static ql_status renumber_components(soup *s)
 /* Edges of more than two faces, once the faces are oriented. */
 static ql_status split_edges(soup *s)
 {
-    edge_key *keys = NULL;
+    ql_edge_key *keys = NULL;
     int32_t n = 3 * s->faces;
     for (int32_t h = 0; h < n; ++h) s->middle[h] = -1;
     if (s->out->split_edges == 0) return QL_OK;
     QL_TRY(sorted_edges(&keys, s->tri, s->faces));
     bool inverted = inside_out(s);
     for (int32_t i = 0, end; i < n; i = end) {
-        end = run_end(keys, i, n);
+        end = ql_edge_keys_end(keys, i, n);
         if (end - i <= 2) continue;
-        for (int32_t j = i; j < end; ++j) s->middle[keys[j].half] = keys[j].half;
+        for (int32_t j = i; j < end; ++j) s->middle[keys[j].at] = keys[j].at;
         pair_around(s, keys + i, end - i, inverted);
     }
     ql_free(keys);
