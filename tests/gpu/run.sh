@@ -289,7 +289,7 @@ check run-of-sixteen 60 "$bin/quadloom" run "$place"/in-*.obj -o "$place/sixteen
     --set engine.precision=$precision --set train.steps=$steps --set quads.enabled=false --set store.parameters=false
 grep -h 'at the same time' "$place/run-of-sixteen.out" "$place/run-of-sixteen.err" 2>/dev/null | tee -a "$summary"
 
-# In 3xtf32: the kernels with shared memory and asynchronous copies are its own.
+# In 3xtf32: its products and residual blocks are the most of what uses shared memory and asynchronous copies.
 precision=3xtf32
 [ $engine = cpu ] && precision=fp32
 small="bench train --faces 64 --steps 3 --set engine.name=$engine --set engine.precision=$precision --set train.off_points=40"
