@@ -14,7 +14,8 @@ def main(folder, out):
     with open(os.path.join(folder, "lines")) as file:
         for line in file:
             row = json.loads(line)
-            runs.setdefault((row["faces"], row["threads"], row["backend"]), []).append(row)
+            backend = row["backend"] + (" bf16" if row.get("precision") == "bf16" else "")
+            runs.setdefault((row["faces"], row["threads"], backend), []).append(row)
     with open(os.path.join(folder, "gemm")) as file:
         peak = json.load(file)
     rows = []
@@ -31,14 +32,14 @@ def main(folder, out):
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows({k: f"{v:.4g}" if isinstance(v, float) else v for k, v in r.items()} for r in rows)
-    find = {(r["faces"], r["threads"], r["backend"] == "cpu"): r for r in rows}
+    find = {(r["faces"], r["threads"], "torch" if r["backend"].startswith("torch") else r["backend"]): r for r in rows}
     print(f"kernels {peak['kernels']}, OpenBLAS {peak['openblas_kernels']}, peak of a core {peak['peak_gflops']:.0f} GFLOP/s")
     for r in rows:
-        if r["backend"] != "cpu":
+        if r["backend"].startswith("torch"):
             continue
-        other = find.get((r["faces"], r["threads"], False))
-        single = find.get((r["faces"], 1, True))
-        print(f"{r['faces']:6} faces {r['threads']} threads: {r['s_per_step']:.3f} s, {100 * r['fraction_of_peak']:.0f} % of peak, "
+        other = find.get((r["faces"], r["threads"], "torch"))
+        single = find.get((r["faces"], 1, r["backend"]))
+        print(f"{r['backend']}, {r['faces']:6} faces {r['threads']} threads: {r['s_per_step']:.3f} s, {100 * r['fraction_of_peak']:.0f} % of peak, "
               f"{r['peak_rss_mb']:.0f} MB"
               + (f"; torch {other['s_per_step']:.3f} s ({other['s_per_step'] / r['s_per_step']:.2f} times, in processor time "
                  f"{other['cpu_s_per_step'] / r['cpu_s_per_step']:.2f})" if other else "")

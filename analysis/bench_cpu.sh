@@ -26,6 +26,8 @@ done
 unset OPENBLAS_CORETYPE
 export OMP_WAIT_POLICY=passive
 cores=$(nproc)
+precisions=fp32
+"$quadloom" doctor | grep -q 'cpu_kernels *avx512bf16' && precisions='fp32 bf16'
 mkdir -p "$work"
 
 mesh() { # FACES: its file
@@ -33,17 +35,19 @@ mesh() { # FACES: its file
     echo "$work/$1.obj"
 }
 
-own() { # FACES THREADS
+own() { # FACES THREADS PRECISION
     "$quadloom" bench train --mesh "$(mesh "$1")" --steps "$steps" --set train.sampling=far --set engine.name=cpu \
-        --set "engine.threads=$2" --json >>"$work/lines"
+        --set "engine.threads=$2" --set "engine.precision=$3" --json >>"$work/lines"
 }
 
 measure() { # FACES
     round=0
     while [ "$round" -lt "$rounds" ]; do
         echo "$1 faces, round $round" >&2
-        own "$1" 1
-        own "$1" "$cores"
+        for precision in $precisions; do
+            own "$1" 1 "$precision"
+            own "$1" "$cores" "$precision"
+        done
         OMP_NUM_THREADS=$cores /usr/bin/python3 "$root/analysis/reference/neurcross.py" bench --mesh "$(mesh "$1")" \
             --steps "$steps" --threads "$cores" >>"$work/lines"
         round=$((round + 1))

@@ -33,7 +33,7 @@ typedef struct kept_state {
 
 typedef struct clean {
     const ql_surface *s;
-    double price;
+    const ql_clean_options *options;
     double *phi, *psi, *delta, *weight;
     double *rest; /* turns that cost nothing: 0, or those of the given field */
     uint8_t *matching, *kind;
@@ -49,6 +49,7 @@ typedef struct clean {
     bool torus;      /* closed and of genus 1 */
     kept_state kept; /* of a torus: the last state that has a map */
     int64_t work;
+    int32_t transports;
 } clean;
 
 static double half_length(const ql_surface *s, int32_t h)
@@ -371,8 +372,8 @@ static double cost_change(const clean *c, const transport *t)
 {
     int32_t out = t->path[0], in = c->s->opposite[t->path[t->steps - 1]];
     int32_t ia = excess(c, t->a, out), ib = excess(c, t->b, in);
-    return c->price * (vertex_cost(c, t->a, ia - t->amount) - vertex_cost(c, t->a, ia) +
-                       vertex_cost(c, t->b, ib + t->amount) - vertex_cost(c, t->b, ib));
+    return c->options->price * (vertex_cost(c, t->a, ia - t->amount) - vertex_cost(c, t->a, ia) +
+                                vertex_cost(c, t->b, ib + t->amount) - vertex_cost(c, t->b, ib));
 }
 
 static ql_status make_room(clean *c)
@@ -542,6 +543,21 @@ static ql_status return_to_good(clean *c)
     return QL_OK;
 }
 
+/* The transport that lowers the cost most, of those that join other vertices than `but` does; -1 = none lowers it. */
+static ql_status find_best(clean *c, const transport *but, int32_t *best)
+{
+    *best = -1;
+    for (int32_t i = 0; i < c->count; ++i) {
+        transport *t = &c->list[i];
+        c->work += LOOK;
+        if (c->index[t->a] * t->amount <= 0 || !allowed(c, t) || !(cost_change(c, t) < 0)) continue;
+        if (but != NULL && ((t->a == but->a && t->b == but->b) || (t->a == but->b && t->b == but->a))) continue;
+        QL_TRY(evaluate(c, t));
+        if (t->gain < -1e-6 && (*best < 0 || t->gain < c->list[*best].gain)) *best = i;
+    }
+    return QL_OK;
+}
+
 /* Step 2: one pass over all transports, best first. */
 static ql_status transport_pass(clean *c, int32_t *done)
 {
@@ -549,21 +565,18 @@ static ql_status transport_pass(clean *c, int32_t *done)
     ql_status status = QL_OK;
     for (int32_t v = 0; status == QL_OK && v < s->vertex_count; ++v)
         if (c->index[v] != 0 && c->kind[v] != RIM && s->outgoing[v] >= 0) status = list_from(c, v);
-    while (status == QL_OK) {
-        int32_t best = -1;
-        for (int32_t i = 0; status == QL_OK && i < c->count; ++i) {
-            transport *t = &c->list[i];
-            c->work += LOOK;
-            if (c->index[t->a] * t->amount <= 0 || !allowed(c, t) || !(cost_change(c, t) < 0)) continue;
-            status = evaluate(c, t);
-            if (t->gain < -1e-6 && (best < 0 || t->gain < c->list[best].gain)) best = i;
-        }
+    while (status == QL_OK && c->transports < c->options->most) {
+        int32_t best = -1, next = -1;
+        status = find_best(c, NULL, &best);
+        if (status == QL_OK && best >= 0 && c->transports == c->options->second)
+            status = find_best(c, &c->list[best], &next);
         if (best < 0 || status != QL_OK || c->work > MOST_WORK) break;
         c->work += SOLVE * c->rows;
-        transport *t = &c->list[best];
+        transport *t = &c->list[next >= 0 ? next : best];
         for (int32_t i = 0; i < t->steps; ++i) push_index(c, t->path[i], t->amount);
         status = relax(c);
         if (status == QL_OK) status = keep_good(c);
+        c->transports++;
         ++*done;
     }
     drop_list(c);
@@ -616,10 +629,9 @@ static ql_status work(clean *c, ql_clean_report *report)
     QL_TRY(split_double(c));
     QL_TRY(drift(c));
     QL_TRY(keep_good(c));
-    for (int pass = 0; pass < PASSES && c->price > 0 && c->work <= MOST_WORK; ++pass) {
+    for (int pass = 0; pass < PASSES && c->options->price > 0 && c->work <= MOST_WORK; ++pass) {
         int32_t done = 0;
         QL_TRY(transport_pass(c, &done));
-        report->transports += done;
         if (done == 0) break;
         QL_TRY(drift(c));
     }
@@ -628,6 +640,7 @@ static ql_status work(clean *c, ql_clean_report *report)
     report->after = count_singular(c);
     report->energy = energy(c);
     report->work = c->work;
+    report->transports = c->transports;
     return QL_OK;
 }
 
@@ -656,10 +669,10 @@ static ql_status take_arrays(clean *c)
     return QL_OK;
 }
 
-ql_status ql_cross_clean(const ql_surface *s, double price, bool follow, double *phi, uint8_t *matching,
+ql_status ql_cross_clean(const ql_surface *s, const ql_clean_options *options, double *phi, uint8_t *matching,
                          ql_clean_report *report)
 {
-    clean c = {.s = s, .price = price, .phi = phi, .matching = matching};
+    clean c = {.s = s, .options = options, .phi = phi, .matching = matching};
     memset(report, 0, sizeof *report);
     cholmod_start(&c.common);
     c.common.print = 0;
@@ -671,7 +684,7 @@ ql_status ql_cross_clean(const ql_surface *s, double price, bool follow, double 
         ql_cross_weights(s, c.weight);
         ql_cross_indices(s, c.psi, phi, matching, c.index);
         ql_cross_turns(s, c.psi, phi, matching, c.delta);
-        if (follow) memcpy(c.rest, c.delta, 3 * (size_t)s->face_count * sizeof *c.rest);
+        if (options->follow) memcpy(c.rest, c.delta, 3 * (size_t)s->face_count * sizeof *c.rest);
         mark_kinds(&c);
         status = factorise(&c);
     }

@@ -27,10 +27,20 @@ typedef struct ql_clean_report {
     int64_t work;          /* about how many operations step 2 took; bounded, then no more transports are looked for */
 } ql_clean_report;
 
-/* phi (F) and matching (3F) are changed. price: energy (radians^2; a lone pair of index +-1 at distance d costs
- * about pi/4 log(d / edge)) that one irregular vertex less is worth; 0 = step 1 and drift only. follow: the turns of the field
- * as it comes cost nothing (a trained field: angles stay but where something is moved), only departures from it do. */
-ql_status ql_cross_clean(const ql_surface *surface, double price, bool follow, double *phi, uint8_t *matching,
+typedef struct ql_clean_options {
+    double
+        price; /* energy (radians^2; a lone pair of index +-1 at distance d costs about pi/4 log(d / edge)) that one irregular
+                       vertex less is worth; 0 = step 1 and drift only */
+    bool follow; /* the turns of the field as it comes cost nothing (a trained field: angles stay but where something is
+                       moved), only departures from it do */
+    int32_t most; /* transports at most */
+    int32_t
+        second; /* for the transport after so many the second best one is taken: a field of nearly the same energy but
+                       another topology; -1 = never */
+} ql_clean_options;
+
+/* phi (F) and matching (3F) are changed. */
+ql_status ql_cross_clean(const ql_surface *surface, const ql_clean_options *options, double *phi, uint8_t *matching,
                          ql_clean_report *report);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 #include "field/cross_vector.h"
+#include "quad/even.h"
 #include "quad/star.h"
 
 #include <string.h>
@@ -188,11 +189,9 @@ static void chord_moves(const fit *t, double *moves, int32_t *count)
     const ql_star *star = &t->star;
     for (int32_t i = 0; i < 4 * q->face_count; ++i) {
         int32_t v[2] = {q->faces[i], q->faces[(i & ~3) + ((i + 1) & 3)]};
-        double middle[3], x[3], d2;
-        if (q->pin[v[0]] == QL_PIN_FREE || q->pin[v[1]] == QL_PIN_FREE) continue;
+        double middle[3], x[3];
+        int32_t found = ql_star_along(star, v[0], v[1], x);
         ql_lerp(ql_star_at(q, v[0]), ql_star_at(q, v[1]), 0.5, middle);
-        double reach2 = 0.0625 * ql_distance2(ql_star_at(q, v[0]), ql_star_at(q, v[1]));
-        int32_t found = ql_closest_find(star->lines, middle, reach2, x, &d2);
         for (int end = 0; found >= 0 && end < 2; ++end) {
             if (q->pin[v[end]] != QL_PIN_LINE || (star->chain != NULL && star->chain[found] != star->own[v[end]]))
                 continue;
@@ -226,6 +225,8 @@ static ql_status balance_lines(fit *t)
     return status;
 }
 
+enum { EVEN_SWEEPS = 60 };
+
 ql_status ql_fit(ql_quads *quads, const ql_surface *surface, const ql_closest *tree, const ql_closest *lines,
                  const int32_t *chain, int sweeps)
 {
@@ -238,6 +239,7 @@ ql_status ql_fit(ql_quads *quads, const ql_surface *surface, const ql_closest *t
     if (status == QL_OK) status = QL_TAKE(t.weight, quads->vertex_count + 1);
     if (status == QL_OK) status = QL_TAKE(best, 3 * (int64_t)quads->vertex_count + 1);
     if (status == QL_OK) build_triangles(&t);
+    if (status == QL_OK) status = ql_even_lines(&t.star, EVEN_SWEEPS);
     if (status == QL_OK) status = sweep_all(&t, sweeps, best);
     if (status == QL_OK) status = balance_lines(&t);
     ql_free(best);

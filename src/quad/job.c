@@ -9,26 +9,21 @@
 #include "field/cross_snap.h"
 #include "field/cross_vector.h"
 #include "field/smooth.h"
-#include "quad/cut.h"
 #include "quad/extract.h"
 #include "quad/feature.h"
 #include "quad/fill.h"
-#include "quad/grid.h"
-#include "quad/map.h"
+#include "quad/mapping.h"
 #include "quad/mend.h"
 #include "quad/part.h"
 #include "quad/release.h"
 #include "quad/remesh.h"
-#include "quad/round.h"
-#include "quad/separate.h"
-#include "quad/untangle.h"
 
 #include <string.h>
 
 /* Singular vertices nearer to a feature than this share of the quad edge are moved onto it. */
 static const double SNAP = 0.7;
-/* With so many integers rounding would take too long; with so many conditions broken a map is hopeless. */
-enum { MOST_BROKEN = 20, MOST_INTEGERS = 1500 };
+/* With so many corners there are too many integers. */
+enum { MOST_CORNERS = 1500 };
 /* With so many broken, and one in so many of all, there are more features than the quads have room for. */
 enum { CROWD_BROKEN = 200, CROWD_ONE_IN = 10 };
 /* So far off the wanted number the quads are made again at another edge, when they are not just a few; a map with loose ports,
@@ -40,7 +35,7 @@ enum { LOST = 300 }; /* with more loose ports than LOST nothing is gained by ano
 /* A component that has cost so much effort per wanted quad (and at least as much as for so many) is not begun anew: what there is
  * has to do. Counted in operations, so that results do not depend on the machine. */
 static const int64_t EFFORT_PER_QUAD = 4000000;
-enum { EFFORT_QUADS = 5000, UNTANGLE_NS = 150 };
+enum { EFFORT_QUADS = 5000 };
 
 double ql_job_spent(const ql_job *j)
 {
@@ -101,85 +96,24 @@ bool ql_job_accept(ql_job *j, ql_quads *q, int sweeps)
     return good;
 }
 
-typedef struct mapping {
-    ql_cut cut;
-    ql_grid grid;
-    ql_map map;
-    ql_conditions conditions;
-    double *z, *linear, *value;
-    int64_t *uv;
-} mapping;
-
-static void mapping_destroy(mapping *m)
+/* One integer-grid map at about one edge length (in/out): rounding, fold repair, extraction. */
+static ql_status extract_at(ql_mapping *m, ql_job *j, double *edge, ql_polygons *polygons)
 {
-    ql_cut_destroy(&m->cut);
-    ql_grid_destroy(&m->grid);
-    ql_map_destroy(&m->map);
-    ql_conditions_destroy(&m->conditions);
-    ql_free(m->z);
-    ql_free(m->linear);
-    ql_free(m->value);
-    ql_free(m->uv);
-}
-
-static ql_status mapping_create(mapping *m, const ql_job *j, int with_features)
-{
-    memset(m, 0, sizeof *m);
-    ql_status status = ql_cut_create(&m->cut, &j->work, j->phi, j->matching);
-    if (status == QL_OK) status = ql_grid_create(&m->grid, &j->work, &m->cut, with_features);
-    if (status == QL_OK && m->grid.free_integers > MOST_INTEGERS)
-        status = QL_FAIL(NUMERIC, "%d integers to round, more than %d", m->grid.free_integers, MOST_INTEGERS);
-    if (status == QL_OK) status = ql_map_create(&m->map, &j->work, &m->cut, &m->grid, NULL);
-    if (status == QL_OK) status = QL_TAKE(m->z, m->grid.free_integers + 1);
-    if (status == QL_OK) status = QL_TAKE(m->linear, m->grid.free_integers + 1);
-    if (status == QL_OK) status = QL_TAKE(m->value, m->map.size + 1);
-    if (status == QL_OK) status = QL_TAKE(m->uv, 6 * (int64_t)j->work.face_count);
-    if (status != QL_OK) mapping_destroy(m);
-    return status;
-}
-
-/* Cells that the map has at a given edge, without rounding: to meet the wanted number of quads. */
-static ql_status count_cells(const mapping *m, const ql_job *j, double edge, double *cells)
-{
-    double *det = NULL, normal[3];
-    QL_TRY(QL_TAKE(det, j->work.face_count));
-    ql_status status = ql_map_relaxed(&m->map, edge, m->z);
-    if (status == QL_OK) status = ql_map_solve(&m->map, edge, m->z, m->value);
-    if (status == QL_OK) status = ql_untangle_determinants(&m->map, edge, m->value, det);
-    *cells = 0;
-    for (int32_t f = 0; status == QL_OK && f < j->work.face_count; ++f)
-        *cells += 0.5 * det[f] * ql_surface_normal(&j->work, f, normal) / (edge * edge);
-    ql_free(det);
-    return status;
-}
-
-/* One integer-grid map at one edge length: rounding, fold repair, extraction. */
-static ql_status extract_at(mapping *m, ql_job *j, double edge, ql_polygons *polygons)
-{
-    int32_t broken = 0, folded = 0;
-    int64_t work = 0;
     double since = ql_clock_s();
     memset(polygons, 0, sizeof *polygons);
-    for (int32_t i = 0; i < m->grid.free_integers; ++i) m->linear[i] = m->map.linear[i] / edge;
-    ql_conditions_destroy(&m->conditions);
-    ql_status status = ql_map_relaxed(&m->map, edge, m->z);
-    if (status == QL_OK) status = ql_map_solve(&m->map, edge, m->z, m->value);
-    if (status == QL_OK) status = ql_separate(&m->conditions, &m->map, m->value, 2.2);
-    if (status == QL_OK)
-        status = ql_round(m->map.schur, m->linear, m->grid.free_integers, &m->conditions, m->z, &broken, &work);
-    *j->effort += work;
-    if (status == QL_OK) status = ql_map_solve(&m->map, edge, m->z, m->value);
-    if (status == QL_OK) status = ql_untangle(&m->map, edge, m->value, &folded, &work);
-    *j->effort += UNTANGLE_NS * work;
-    if (status == QL_OK) status = ql_map_fixed(&m->map, m->value, m->uv);
+    ql_status status = ql_mapping_round(m, edge);
+    *j->effort += m->effort;
+    j->folded = m->folded;
     j->time->map_s += ql_clock_lap(&since);
     if (status == QL_OK) status = ql_extract(polygons, &j->work, m->uv, m->cut.matching);
     j->time->extract_s += ql_clock_lap(&since);
-    j->loose = broken > MOST_BROKEN && polygons->loose < QL_JOB_HOPELESS ? QL_JOB_HOPELESS : polygons->loose;
-    j->crowded = broken > CROWD_BROKEN && CROWD_ONE_IN * broken > m->conditions.count;
+    j->loose =
+        m->broken > QL_MAPPING_MOST_BROKEN && polygons->loose < QL_JOB_HOPELESS ? QL_JOB_HOPELESS : polygons->loose;
+    j->crowded = m->broken > CROWD_BROKEN && CROWD_ONE_IN * m->broken > m->conditions.count;
     if (status == QL_OK)
         QL_DEBUG("map at edge %g: %d of %d conditions broken, %d folded triangles, %d faces, %d quads, %d loose ports",
-                 edge, broken, m->conditions.count, folded, polygons->face_count, polygons->quads, polygons->loose);
+                 *edge, m->broken, m->conditions.count, m->folded, polygons->face_count, polygons->quads,
+                 polygons->loose);
     return status;
 }
 
@@ -188,33 +122,57 @@ static ql_status check_corners(ql_job *j)
 {
     int32_t corners = 0;
     for (int32_t v = 0; v < j->work.vertex_count; ++v) corners += j->corner[v];
-    if (corners <= MOST_INTEGERS) return QL_OK;
+    if (corners <= MOST_CORNERS) return QL_OK;
     j->loose = QL_JOB_HOPELESS;
-    return QL_FAIL(NUMERIC, "%d corners of features, more than %d", corners, MOST_INTEGERS);
+    return QL_FAIL(NUMERIC, "%d corners of features, more than %d", corners, MOST_CORNERS);
 }
 
-/* Fields that are tried, in this order: the given one; where its map fails, the smoothest one with the singular vertices that it
- * was left with, then it with more of its own; then one without it. */
-typedef enum guidance { GIVEN, EASED, CLOSER, SMOOTH, WAYS } guidance;
+/* How a field is made: it follows the given one; it is the smoothest one with the singular vertices that following left; it is
+ * smooth from the beginning. Which transports clean it (field/cross_clean.h): all; another one in place of the last, which
+ * hardly costs more and gives another topology; fewer. The price of an irregular vertex, as a share. */
+typedef enum guidance { FOLLOW, EASE, SMOOTH } guidance;
+typedef enum transports { ALL, OTHER, FEWER } transports;
+typedef struct approach {
+    guidance guidance;
+    transports transports;
+    double price;
+} approach;
+
+/* In this order, until one has a map. */
+static const approach GIVEN_FIELD[] = {{FOLLOW, ALL, 1}, {EASE, ALL, 1},     {EASE, OTHER, 1},
+                                       {EASE, FEWER, 1}, {FOLLOW, ALL, 0.5}, {SMOOTH, ALL, 1}},
+                      NO_FIELD[] = {{SMOOTH, ALL, 1}, {SMOOTH, OTHER, 1}, {SMOOTH, FEWER, 1}};
+enum {
+    GIVEN_APPROACHES = sizeof GIVEN_FIELD / sizeof *GIVEN_FIELD,
+    OWN_APPROACHES = sizeof NO_FIELD / sizeof *NO_FIELD,
+    FEWER_BY = 8 /* one in so many, and one */
+};
 
 /* Singular vertices that no longer follow the given field's angles bend it more than need be. */
-static ql_status clean_field(ql_job *j, guidance way, double price)
+static ql_status clean_field(ql_job *j, const approach *way)
 {
+    ql_clean_options options = {.price = way->price * (way->guidance == SMOOTH ? j->begin.price : j->irregular_price),
+                                .follow = way->guidance != SMOOTH,
+                                .most = INT32_MAX,
+                                .second = way->transports == OTHER ? j->transports - 1 : -1};
     ql_clean_report cleaned, eased;
-    QL_TRY(ql_cross_clean(&j->work, price, way != SMOOTH, j->phi, j->matching, &cleaned));
+    if (way->transports == FEWER) options.most = j->transports - 1 - j->transports / FEWER_BY;
+    QL_TRY(ql_cross_clean(&j->work, &options, j->phi, j->matching, &cleaned));
     *j->effort += cleaned.work;
+    if (way->transports == ALL) j->transports = cleaned.transports;
     QL_DEBUG("field: %d singular vertices, %d after %d transports, %d sectors corrected, %d tubes untwisted, energy %g",
              cleaned.before, cleaned.after, cleaned.transports, cleaned.sectors, cleaned.untwisted, cleaned.energy);
-    if (way != EASED) return QL_OK;
-    QL_TRY(ql_cross_clean(&j->work, 0, false, j->phi, j->matching, &eased));
+    if (way->guidance != EASE) return QL_OK;
+    options = (ql_clean_options){.second = -1};
+    QL_TRY(ql_cross_clean(&j->work, &options, j->phi, j->matching, &eased));
     *j->effort += eased.work;
     QL_DEBUG("eased: %d singular vertices, energy %g", eased.after, eased.energy);
     return QL_OK;
 }
 
-static ql_status make_field(ql_job *j, guidance way, double price)
+static ql_status make_field(ql_job *j, const approach *way)
 {
-    const bool given = way != SMOOTH;
+    const bool given = way->guidance != SMOOTH;
     double since = ql_clock_s(), *guide = NULL;
     ql_status status = QL_OK;
     if (given) {
@@ -239,9 +197,9 @@ static ql_status make_field(ql_job *j, guidance way, double price)
         int32_t moved = 0;
         ql_cross_edge_angles(&j->work, psi);
         ql_cross_matching(&j->work, psi, j->phi, j->matching);
-        status = clean_field(j, way, price);
+        status = clean_field(j, way);
         if (status == QL_OK)
-            status = ql_cross_snap(&j->work, SNAP * j->edge, given && way != EASED, j->phi, j->matching, &moved);
+            status = ql_cross_snap(&j->work, SNAP * j->edge, way->guidance == FOLLOW, j->phi, j->matching, &moved);
         QL_DEBUG("%d singular vertices moved onto features", moved);
     }
     ql_free(psi);
@@ -250,7 +208,7 @@ static ql_status make_field(ql_job *j, guidance way, double price)
 }
 
 /* Quads of the map at one edge length; none when polygons are left that cannot be filled with quads. */
-static ql_status map_once(mapping *m, ql_job *j, double edge, ql_quads *quads)
+static ql_status map_once(ql_mapping *m, ql_job *j, double *edge, ql_quads *quads)
 {
     ql_polygons polygons;
     int32_t odd = 0, parted = 0;
@@ -269,17 +227,17 @@ static ql_status map_once(mapping *m, ql_job *j, double edge, ql_quads *quads)
 }
 
 /* The same, and when rounding made them many more or fewer than wanted, once more at an edge that makes up for it. */
-static ql_status map_near(mapping *m, ql_job *j, double edge, ql_quads *quads)
+static ql_status map_near(ql_mapping *m, ql_job *j, double edge, ql_quads *quads)
 {
     double wanted = j->component->area / (j->edge * j->edge);
-    QL_TRY(map_once(m, j, edge, quads));
+    QL_TRY(map_once(m, j, &edge, quads));
     for (int again = 0; again < 2 && quads->face_count > QL_JOB_FEW_QUADS && !ql_job_tired(j); ++again) {
         ql_quads other;
-        int32_t loose = j->loose, mended = j->mended;
+        int32_t loose = j->loose, mended = j->mended, folded = j->folded;
         double off = fabs(quads->face_count / wanted - 1);
         if (off <= (loose > 0 ? OFF_TARGET_LOOSE : OFF_TARGET) || off > 1 || loose > LOST) break;
         edge *= sqrt(quads->face_count / wanted);
-        QL_TRY(map_once(m, j, edge, &other));
+        QL_TRY(map_once(m, j, &edge, &other));
         if (other.face_count > 0 && fabs(other.face_count / wanted - 1) < off && right_topology(j, &other)) {
             ql_quads_destroy(quads);
             *quads = other;
@@ -288,16 +246,17 @@ static ql_status map_near(mapping *m, ql_job *j, double edge, ql_quads *quads)
         ql_quads_destroy(&other);
         j->loose = loose;
         j->mended = mended;
+        j->folded = folded;
         break;
     }
     return QL_OK;
 }
 
 /* The edge at which the map has about the wanted number of cells. */
-static ql_status normal_edge(const mapping *m, const ql_job *j, double *edge)
+static ql_status normal_edge(ql_mapping *m, const ql_job *j, double *edge)
 {
     double cells = 0, wanted = j->component->area / (j->edge * j->edge);
-    QL_TRY(count_cells(m, j, j->edge, &cells));
+    QL_TRY(ql_mapping_cells(m, j->edge, &cells));
     *edge = cells > 0.2 * wanted && cells < 5 * wanted ? j->edge * sqrt(cells / wanted) : j->edge;
     return QL_OK;
 }
@@ -309,29 +268,37 @@ static void set_aside(ql_job *j, ql_quad_rung rung)
     memset(&j->quads, 0, sizeof j->quads);
 }
 
-/* Integer-grid map of the current field at several scales. */
-static ql_status try_maps(ql_job *j, ql_quad_rung rung, const double *scale, int scales, int with_features, bool *done)
+/* Quads of one map, when they verify; those that had to be mended are put aside. */
+static ql_status try_map(ql_mapping *m, ql_job *j, ql_quad_rung rung, double scale, bool *done)
 {
-    mapping m;
-    double since = ql_clock_s(), normal = j->edge;
+    ql_quads quads = {0};
+    double edge;
+    QL_TRY(normal_edge(m, j, &edge));
+    QL_TRY(map_near(m, j, edge * scale, &quads));
+    bool again = j->mended > 0 && j->spare.quads.face_count > 0;
+    if (quads.face_count > 0 && !again && ql_job_accept(j, &quads, 12)) {
+        *done = j->mended == 0;
+        j->rung = rung;
+        if (!*done) set_aside(j, rung);
+    }
+    ql_quads_destroy(&quads);
+    return QL_OK;
+}
+
+/* Integer-grid maps of the current field at several scales. */
+static ql_status try_maps(ql_job *j, ql_quad_rung rung, const double *scale, int scales, bool *done)
+{
+    ql_mapping m;
+    double since = ql_clock_s();
     *done = false;
     j->loose = QL_JOB_HOPELESS;
-    QL_TRY(mapping_create(&m, j, with_features));
-    ql_status status = normal_edge(&m, j, &normal);
+    QL_TRY(ql_mapping_create(&m, &j->work, j->phi, j->matching, j->edge));
     j->singular = m.cut.singular;
     j->time->map_s += ql_clock_lap(&since);
-    for (int i = 0; status == QL_OK && i < scales && !*done && !ql_job_tired(j); ++i) {
-        ql_quads quads = {0};
-        status = map_near(&m, j, normal * scale[i], &quads);
-        bool again = j->mended > 0 && j->spare.quads.face_count > 0;
-        if (status == QL_OK && quads.face_count > 0 && !again && ql_job_accept(j, &quads, 12)) {
-            *done = j->mended == 0;
-            j->rung = rung;
-            if (!*done) set_aside(j, rung);
-        }
-        ql_quads_destroy(&quads);
-    }
-    mapping_destroy(&m);
+    ql_status status = QL_OK;
+    for (int i = 0; status == QL_OK && i < scales && !*done && !ql_job_tired(j); ++i)
+        status = try_map(&m, j, rung, scale[i], done);
+    ql_mapping_destroy(&m);
     return status;
 }
 
@@ -362,16 +329,16 @@ static ql_status split_polygons(const ql_job *j, const ql_polygons *p, ql_quads 
 /* A map of half the resolution whose polygons are split once; another one when the number of quads is far from the wanted. */
 static ql_status try_coarse(ql_job *j, bool *done)
 {
-    mapping m;
+    ql_mapping m;
     double edge, wanted = j->component->area / (j->edge * j->edge);
     *done = false;
-    QL_TRY(mapping_create(&m, j, 1));
+    QL_TRY(ql_mapping_create(&m, &j->work, j->phi, j->matching, j->edge));
     ql_status status = normal_edge(&m, j, &edge);
     edge *= 2;
     for (int tries = 0; status == QL_OK && tries < 3 && !*done; ++tries) {
         ql_polygons p;
         ql_quads quads = {0};
-        status = extract_at(&m, j, edge, &p);
+        status = extract_at(&m, j, &edge, &p);
         if (status == QL_OK) status = split_polygons(j, &p, &quads);
         ql_polygons_destroy(&p);
         double ratio = quads.face_count / wanted;
@@ -385,7 +352,7 @@ static ql_status try_coarse(ql_job *j, bool *done)
         if (!again) break;
         edge *= sqrt(ratio);
     }
-    mapping_destroy(&m);
+    ql_mapping_destroy(&m);
     return status;
 }
 
@@ -436,16 +403,15 @@ static ql_status forgive(ql_status status, const char *rung)
 }
 
 /* Maps of one field, at several scales. */
-static ql_status climb_way(ql_job *j, guidance way, bool *done)
+static ql_status climb_way(ql_job *j, const approach *way, bool *done)
 {
     static const double first[] = {1}, more[] = {0.97, 1.04};
-    ql_quad_rung best = j->alpha != NULL && way == SMOOTH ? QL_RUNG_SMOOTH : QL_RUNG_FIELD;
-    double price = way == SMOOTH ? j->begin.price : way == CLOSER ? 0.5 * j->irregular_price : j->irregular_price;
+    ql_quad_rung best = j->alpha != NULL && way->guidance == SMOOTH ? QL_RUNG_SMOOTH : QL_RUNG_FIELD;
     ql_status status = check_corners(j);
-    if (status == QL_OK) status = make_field(j, way, price);
-    if (status == QL_OK) status = try_maps(j, best, first, 1, 1, done);
-    if (status == QL_OK && !*done && j->loose < QL_JOB_HOPELESS)
-        status = try_maps(j, best == QL_RUNG_FIELD ? QL_RUNG_SCALED : best, more, 2, 1, done);
+    if (status == QL_OK) status = make_field(j, way);
+    if (status == QL_OK) status = try_maps(j, best, first, 1, done);
+    if (status == QL_OK && !*done && j->loose < QL_JOB_HOPELESS && j->folded == 0)
+        status = try_maps(j, best == QL_RUNG_FIELD ? QL_RUNG_SCALED : best, more, 2, done);
     return forgive(status, ql_quad_rung_name(best));
 }
 
@@ -480,9 +446,13 @@ static void take_spare(ql_job *j)
 ql_status ql_job_climb(ql_job *j, bool *found)
 {
     bool done = false, better = false;
-    for (guidance way = j->alpha != NULL ? GIVEN : SMOOTH; way < WAYS && !done && !ql_job_tired(j); ++way) {
-        if ((way == EASED || way == CLOSER) && j->irregular_price <= 0) continue;
-        if (way == SMOOTH && j->spare.quads.face_count > 0) break; /* of the given field */
+    const approach *way = j->alpha != NULL ? GIVEN_FIELD : NO_FIELD;
+    const approach *end = way + (j->alpha != NULL ? (int)GIVEN_APPROACHES : (int)OWN_APPROACHES);
+    for (const approach *first = way; way < end && !done && !ql_job_tired(j); ++way) {
+        if (way > first && way->guidance != SMOOTH && j->irregular_price <= 0) continue;
+        if (way->transports != ALL && j->transports == 0) continue;
+        if (j->alpha != NULL && way->guidance == SMOOTH && j->spare.quads.face_count > 0)
+            break; /* of the given field */
         QL_TRY(climb_way(j, way, &done));
     }
     QL_TRY(spare_is_better(j, done, &better));

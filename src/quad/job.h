@@ -45,13 +45,15 @@ typedef struct ql_job {
     ql_closest *surface, *lines;
     int32_t *chain; /* of each line */
     int32_t euler, loops, singular, features;
-    double crowding;  /* length of features per area, in quad edges: 1 = one on every grid line of one direction */
-    int32_t released; /* vertices of `quads` that let go of sharp edges */
-    int32_t loose;    /* ports without a partner in the last map: many of them mean that no scale will help */
-    int32_t mended;   /* places of the last map that were mended or parted (mend.h, part.h) */
-    bool crowded;     /* so many conditions of the last map are broken that there are too many features */
-    int64_t *effort;  /* that all attempts on this component have cost so far, about nanoseconds */
-    double patience;  /* share of the effort allowed for a component at which this job ends */
+    int32_t transports; /* of the last full clean-up of the field (field/cross_clean.h) */
+    double crowding;    /* length of features per area, in quad edges: 1 = one on every grid line of one direction */
+    int32_t released;   /* vertices of `quads` that let go of sharp edges */
+    int32_t loose;      /* ports without a partner in the last map: many of them mean that no scale will help */
+    int32_t folded;     /* faces of the last map that fold: no scale will help either */
+    int32_t mended;     /* places of the last map that were mended or parted (mend.h, part.h) */
+    bool crowded;       /* so many conditions of the last map are broken that there are too many features */
+    int64_t *effort;    /* that all attempts on this component have cost so far, about nanoseconds */
+    double patience;    /* share of the effort allowed for a component at which this job ends */
     ql_quad_quality *time;
     ql_quads quads; /* the result */
     ql_quad_rung rung;

@@ -73,8 +73,9 @@ static ql_status assemble(const ql_map *map, const double *weight, triplets *t, 
         double p[3][2], k[3][3];
         local_corners(map, f, p);
         stiffness(p, k);
-        double w = weight != NULL ? weight[f] : 1, wished = map->cut->scale[f];
-        for (int c = 0; c < 2; ++c)
+        double wished = map->cut->scale[f];
+        for (int c = 0; c < 2; ++c) {
+            double w = weight != NULL ? weight[2 * (int64_t)f + c] : 1;
             for (int a = 0; a < 3; ++a) {
                 const int32_t *sa = grid->start + 6 * (int64_t)f + 2 * a + c;
                 double wish = k[a][0] * p[0][c] + k[a][1] * p[1][c] + k[a][2] * p[2][c];
@@ -89,6 +90,7 @@ static ql_status assemble(const ql_map *map, const double *weight, triplets *t, 
                     }
                 }
             }
+        }
     }
     double ridge = 1e-9;
     for (int32_t v = 0; v < map->size; ++v) QL_TRY(push(t, v, v, ridge));
@@ -159,7 +161,11 @@ static ql_status factorise(ql_map *map, const triplets *t, cholmod_common *commo
 {
     cholmod_sparse *a = to_sparse(t, map->size, common);
     if (a == NULL) return QL_FAIL(NO_MEMORY, "no memory for the map's matrix of %d rows", map->size);
-    ql_status status = choose_order(map, a, common);
+    ql_status status = QL_OK;
+    if (map->order == NULL) {
+        status = QL_TAKE(map->order, map->size + 1);
+        if (status == QL_OK) status = choose_order(map, a, common);
+    }
     cholmod_factor *factor = NULL;
     if (status == QL_OK) {
         common->nmethods = 1;
@@ -233,21 +239,29 @@ static ql_status condense(ql_map *map)
     return status;
 }
 
-ql_status ql_map_create(ql_map *map, const ql_surface *surface, const ql_cut *cut, const ql_grid *grid,
-                        const double *weight)
+/* What depends on the weights: the factor and all that is computed from it. */
+static void forget(ql_map *map)
 {
-    memset(map, 0, sizeof *map);
-    map->surface = surface;
-    map->cut = cut;
-    map->grid = grid;
-    map->size = grid->reals + grid->integers;
+    ql_free(map->column);
+    ql_free(map->row);
+    ql_free(map->entry);
+    ql_free(map->reduced);
+    ql_free(map->schur);
+    ql_free(map->linear);
+    map->column = NULL;
+    map->row = NULL;
+    map->entry = map->reduced = map->schur = map->linear = NULL;
+}
+
+ql_status ql_map_reweigh(ql_map *map, const double *weight)
+{
     triplets t = {0};
     double *rhs = NULL;
     cholmod_common common;
+    forget(map);
     cholmod_start(&common);
     common.print = 0;
     ql_status status = QL_TAKE(rhs, map->size + 1);
-    if (status == QL_OK) status = QL_TAKE(map->order, map->size + 1);
     if (status == QL_OK) status = QL_TAKE(map->reduced, map->size + 1);
     if (status == QL_OK) status = assemble(map, weight, &t, rhs);
     if (status == QL_OK) status = factorise(map, &t, &common);
@@ -260,6 +274,17 @@ ql_status ql_map_create(ql_map *map, const ql_surface *surface, const ql_cut *cu
     ql_free(t.j);
     ql_free(t.x);
     ql_free(rhs);
+    return status;
+}
+
+ql_status ql_map_create(ql_map *map, const ql_surface *surface, const ql_cut *cut, const ql_grid *grid)
+{
+    memset(map, 0, sizeof *map);
+    map->surface = surface;
+    map->cut = cut;
+    map->grid = grid;
+    map->size = grid->reals + grid->integers;
+    ql_status status = ql_map_reweigh(map, NULL);
     if (status != QL_OK) ql_map_destroy(map);
     return status;
 }
@@ -267,13 +292,8 @@ ql_status ql_map_create(ql_map *map, const ql_surface *surface, const ql_cut *cu
 void ql_map_destroy(ql_map *map)
 {
     if (map == NULL) return;
-    ql_free(map->column);
-    ql_free(map->row);
-    ql_free(map->entry);
+    forget(map);
     ql_free(map->order);
-    ql_free(map->reduced);
-    ql_free(map->schur);
-    ql_free(map->linear);
     memset(map, 0, sizeof *map);
 }
 

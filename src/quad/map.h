@@ -25,9 +25,11 @@ typedef struct ql_map {
     double *linear;  /* free_integers: linear term at edge = 1 */
 } ql_map;
 
-/* weight: per face, or NULL for 1 everywhere (local stiffening). */
-ql_status ql_map_create(ql_map *map, const ql_surface *surface, const ql_cut *cut, const ql_grid *grid,
-                        const double *weight);
+ql_status ql_map_create(ql_map *map, const ql_surface *surface, const ql_cut *cut, const ql_grid *grid);
+
+/* The same problem with weight[2f + c] times the area of face f for coordinate c (2F), the order of elimination kept. After a failure the map is only
+ * good to be destroyed. */
+ql_status ql_map_reweigh(ql_map *map, const double *weight);
 void ql_map_destroy(ql_map *map); /* NULL-safe */
 
 /* Values of all variables (size) for quad edge `edge` and integers z (free_integers values). */

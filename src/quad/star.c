@@ -75,3 +75,12 @@ void ql_star_put_back(const ql_star *p, int32_t v, double x[3])
     bool other = on_line && p->chain != NULL && p->chain[found] != p->own[v];
     memcpy(x, other ? ql_star_at(p->q, v) : near_one, sizeof near_one);
 }
+
+int32_t ql_star_along(const ql_star *p, int32_t a, int32_t b, double foot[3])
+{
+    const ql_quads *q = p->q;
+    double middle[3], d2;
+    if (q->pin[a] == QL_PIN_FREE || q->pin[b] == QL_PIN_FREE) return -1;
+    ql_lerp(ql_star_at(q, a), ql_star_at(q, b), 0.5, middle);
+    return ql_closest_find(p->lines, middle, 0.0625 * ql_distance2(ql_star_at(q, a), ql_star_at(q, b)), foot, &d2);
+}

@@ -30,4 +30,7 @@ double ql_star_quality(const ql_star *star, int32_t v, const double x[3]);
 /* Back onto the surface or the vertex's chain; stays where it is when the nearest line is another chain. */
 void ql_star_put_back(const ql_star *star, int32_t v, double x[3]);
 
+/* The line along which the edge between vertices a and b runs, or -1; foot: the point of it next to the edge's middle. */
+int32_t ql_star_along(const ql_star *star, int32_t a, int32_t b, double foot[3]);
+
 #endif

@@ -39,7 +39,7 @@ typedef struct problem {
 
 /* A map that folds for good would be worked on until all rounds are done: after so many elements, per face of the map and in all,
  * what is reached has to do. A count and not a time, so that results do not depend on the machine. */
-static const int64_t WORK_PER_FACE = 2000, WORK = 30000000;
+static const int64_t WORK_PER_FACE = 150, WORK = 30000000;
 
 /* Hat-function gradients of a face in its chart's axes, in units of the quad edge. */
 static void hat_gradients(const ql_map *map, double edge, int32_t f, double gx[3], double gy[3], double *area)
@@ -101,6 +101,15 @@ ql_status ql_untangle_determinants(const ql_map *map, double edge, const double 
     return QL_OK;
 }
 
+void ql_untangle_gradients(const ql_map *map, double edge, const double *value, double *gradient)
+{
+    for (int32_t f = 0; f < map->surface->face_count; ++f) {
+        double j[4];
+        face_jacobian(map, edge, value, f, j);
+        for (int c = 0; c < 2; ++c) gradient[2 * (int64_t)f + c] = hypot(j[2 * c], j[2 * c + 1]);
+    }
+}
+
 /* Stretch of feature half-edge h in the map, 1 = as long as it is; 1 for other half-edges. scale is what multiplies the
  * coordinate difference. */
 static double stretch(const ql_map *map, double edge, const double *value, int32_t h, double *scale)
@@ -114,21 +123,27 @@ static double stretch(const ql_map *map, double edge, const double *value, int32
     return *scale * (corner_value(map, value, h / 3, (h % 3 + 1) % 3, c) - corner_value(map, value, h / 3, h % 3, c));
 }
 
+void ql_untangle_mark(const ql_map *map, double edge, const double *value, uint8_t *mark)
+{
+    const ql_surface *s = map->surface;
+    for (int32_t f = 0; f < s->face_count; ++f) {
+        double j[4];
+        face_jacobian(map, edge, value, f, j);
+        mark[f] = j[0] * j[3] - j[1] * j[2] <= 0.05 || j[0] + j[3] <= 0;
+    }
+    for (int32_t h = 0; h < 3 * s->face_count; ++h) {
+        double scale;
+        if (stretch(map, edge, value, h, &scale) <= 0.02) mark[h / 3] = 1;
+    }
+}
+
 /* Faces within `rings` vertex rings of a fold. */
 static ql_status choose_patch(problem *p, int rings)
 {
     const ql_surface *s = p->map->surface;
     uint8_t *vertex = NULL;
     QL_TRY(QL_TAKE(vertex, s->vertex_count + 1));
-    for (int32_t f = 0; f < s->face_count; ++f) {
-        double j[4];
-        face_jacobian(p->map, p->edge, p->value, f, j);
-        p->in_patch[f] = j[0] * j[3] - j[1] * j[2] <= 0.05 || j[0] + j[3] <= 0;
-    }
-    for (int32_t h = 0; h < 3 * s->face_count; ++h) {
-        double scale;
-        if (stretch(p->map, p->edge, p->value, h, &scale) <= 0.02) p->in_patch[h / 3] = 1;
-    }
+    ql_untangle_mark(p->map, p->edge, p->value, p->in_patch);
     for (int ring = 0; ring <= rings; ++ring) {
         for (int32_t h = 0; h < 3 * s->face_count; ++h)
             if (p->in_patch[h / 3]) vertex[s->faces[h]] = 1;

@@ -13,6 +13,12 @@
  * elements that were evaluated, which is bounded: where folds are there for good, some stay. */
 ql_status ql_untangle(const ql_map *map, double edge, double *value, int32_t *folded, int64_t *work);
 
+/* Marks (F) faces that fold, hardly keep from folding or turn by more than a quarter against the field. */
+void ql_untangle_mark(const ql_map *map, double edge, const double *value, uint8_t *mark);
+
+/* Lengths of the gradients of both coordinates (2F), 1 = one cell per edge. */
+void ql_untangle_gradients(const ql_map *map, double edge, const double *value, double *gradient);
+
 /* Jacobian determinants of all faces (F), 1 = one cell per edge^2. */
 ql_status ql_untangle_determinants(const ql_map *map, double edge, const double *value, double *determinant);
 

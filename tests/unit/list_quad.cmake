@@ -1,4 +1,5 @@
 ql_unit_test(test_quad_stages)
+ql_unit_test(test_quad_mapping)
 ql_unit_test(test_quad_extract)
 ql_unit_test(test_quad_igm)
 ql_unit_test(test_quad_index)

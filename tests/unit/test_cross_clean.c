@@ -123,6 +123,12 @@ static void push_along_row(scene *c, int n, int i0, int i1, int j, int amount)
     }
 }
 
+static void clean_with(scene *c, double price, bool follow, int32_t most, int32_t second, ql_clean_report *report)
+{
+    ql_clean_options options = {.price = price, .follow = follow, .most = most, .second = second};
+    ASSERT_OK(ql_cross_clean(&c->s, &options, c->phi, c->matching, report));
+}
+
 /* A pair of opposite singularities on a square with fixed sides is cancelled, and the flat field comes back. */
 static void test_pair_cancels(void **state)
 {
@@ -136,7 +142,7 @@ static void test_pair_cancels(void **state)
     read_field(&c);
     assert_int_equal(count_singular(&c, &sum), 2);
     assert_int_equal(sum, 4);
-    ASSERT_OK(ql_cross_clean(&c.s, 0.1, false, c.phi, c.matching, &report));
+    clean_with(&c, 0.1, false, INT32_MAX, -1, &report);
     read_field(&c);
     assert_int_equal(count_singular(&c, &sum), 0);
     assert_int_equal(sum, 4);
@@ -156,7 +162,7 @@ static void test_free_of_charge(void **state)
     make_grid(&c, 12, 12, square);
     along_x(&c);
     read_field(&c);
-    ASSERT_OK(ql_cross_clean(&c.s, 0, false, c.phi, c.matching, &report));
+    clean_with(&c, 0, false, INT32_MAX, -1, &report);
     assert_int_equal(report.before, 0);
     assert_int_equal(report.after, 0);
     assert_int_equal(report.sectors, 0);
@@ -177,10 +183,10 @@ static void test_follow(void **state)
     for (int32_t f = 0; f < c.s.face_count; ++f) /* wavy inside, with the sides at the boundary */
         if (!(c.s.feature[3 * f] || c.s.feature[3 * f + 1] || c.s.feature[3 * f + 2])) c.phi[f] += 0.2 * sin(f);
     memcpy(before, c.phi, (size_t)c.s.face_count * sizeof *before);
-    ASSERT_OK(ql_cross_clean(&c.s, 1, true, c.phi, c.matching, &report));
+    clean_with(&c, 1, true, INT32_MAX, -1, &report);
     for (int32_t f = 0; f < c.s.face_count; ++f) assert_true(fabs(c.phi[f] - before[f]) < 1e-9);
     assert_int_equal(report.after, 0);
-    ASSERT_OK(ql_cross_clean(&c.s, 1, false, c.phi, c.matching, &report));
+    clean_with(&c, 1, false, INT32_MAX, -1, &report);
     assert_true(report.energy < 1e-9);
     ql_free(before);
     drop_scene(&c);
@@ -202,7 +208,7 @@ static void check_closed(ql_mesh *mesh, int32_t euler, int32_t at_least, int32_t
     ql_cross_matching(&c.s, c.psi, c.phi, c.matching);
     read_field(&c);
     int32_t before = count_singular(&c, &sum);
-    ASSERT_OK(ql_cross_clean(&c.s, 0.35, false, c.phi, c.matching, &report));
+    clean_with(&c, 0.35, false, INT32_MAX, -1, &report);
     read_field(&c);
     int32_t after = count_singular(&c, &sum);
     assert_int_equal(sum, 4 * euler);
@@ -223,6 +229,47 @@ static void test_closed(void **state)
     check_closed(&mesh, 0, 0, 0);
     ASSERT_OK(ql_generate_double_torus_of(&mesh, 6000));
     check_closed(&mesh, -2, 8, 12);
+}
+
+/* Fewer transports leave more singular vertices; the second best one in place of the last leaves as many, elsewhere. */
+static void test_which_transports(void **state)
+{
+    (void)state;
+    enum { RUNS = 3 };
+    ql_mesh mesh;
+    ql_prepared prepared;
+    ql_clean_report report[RUNS];
+    int32_t *index[RUNS] = {NULL}, sum, most = INT32_MAX, second = -1, differ = 0;
+    ASSERT_OK(ql_generate_handles(&mesh, 3, 40));
+    ASSERT_OK(ql_prepare(&prepared, &mesh));
+    scene c = {.s = prepared.component[0].surface};
+    memset(&prepared.component[0].surface, 0, sizeof c.s);
+    take_field(&c);
+    for (int run = 0; run < RUNS; ++run) {
+        ASSERT_OK(ql_smooth_field(&c.s, NULL, sqrt(ql_surface_area(&c.s) / 1000), c.phi));
+        ql_cross_edge_angles(&c.s, c.psi);
+        ql_cross_matching(&c.s, c.psi, c.phi, c.matching);
+        clean_with(&c, 0.35, false, most, second, &report[run]);
+        read_field(&c);
+        assert_int_equal(count_singular(&c, &sum), report[run].after);
+        assert_int_equal(sum, 4 * (2 - 2 * 3));
+        ASSERT_OK(QL_TAKE(index[run], c.s.vertex_count));
+        memcpy(index[run], c.index, (size_t)c.s.vertex_count * sizeof **index);
+        most = run == 0 ? report[0].transports - 1 : INT32_MAX;
+        second = run == 1 ? report[0].transports - 1 : -1;
+    }
+    assert_true(report[0].transports >= 2);
+    assert_int_equal(report[1].transports, report[0].transports - 1);
+    assert_true(report[1].after > report[0].after);
+    assert_true(report[2].after <= report[1].after);
+    for (int32_t v = 0; v < c.s.vertex_count; ++v) differ += index[0][v] != index[2][v];
+    print_message("%d, %d, %d singular vertices; %d vertices differ\n", report[0].after, report[1].after,
+                  report[2].after, differ);
+    assert_true(differ > 0);
+    for (int run = 0; run < RUNS; ++run) ql_free(index[run]);
+    drop_scene(&c);
+    ql_prepared_destroy(&prepared);
+    ql_mesh_destroy(&mesh);
 }
 
 static void test_sectors(void **state)
@@ -269,7 +316,7 @@ static void test_acute_corner(void **state)
     ASSERT_OK(ql_smooth_field(&c.s, NULL, 0.1, c.phi));
     ql_cross_edge_angles(&c.s, c.psi);
     ql_cross_matching(&c.s, c.psi, c.phi, c.matching);
-    ASSERT_OK(ql_cross_clean(&c.s, 0.35, false, c.phi, c.matching, &report));
+    clean_with(&c, 0.35, false, INT32_MAX, -1, &report);
     read_field(&c);
     (void)count_singular(&c, &sum);
     assert_int_equal(sum, 4);
@@ -379,9 +426,11 @@ static void test_open_wedges(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pair_cancels), cmocka_unit_test(test_free_of_charge), cmocka_unit_test(test_closed),
-        cmocka_unit_test(test_follow),       cmocka_unit_test(test_sectors),        cmocka_unit_test(test_acute_corner),
-        cmocka_unit_test(test_scale),        cmocka_unit_test(test_open_wedges),
+        cmocka_unit_test(test_pair_cancels),   cmocka_unit_test(test_which_transports),
+        cmocka_unit_test(test_free_of_charge), cmocka_unit_test(test_closed),
+        cmocka_unit_test(test_follow),         cmocka_unit_test(test_sectors),
+        cmocka_unit_test(test_acute_corner),   cmocka_unit_test(test_scale),
+        cmocka_unit_test(test_open_wedges),
     };
     return ql_test_main(tests);
 }
