@@ -109,28 +109,13 @@ static ql_status round_once(ql_mapping *m, double edge)
     return QL_OK;
 }
 
-/* Vertex rings round the marked faces. */
-static ql_status widen(const ql_surface *s, uint8_t *mark)
-{
-    uint8_t *vertex = NULL;
-    QL_TRY(QL_TAKE(vertex, s->vertex_count + 1));
-    for (int ring = 0; ring < RINGS; ++ring) {
-        for (int32_t h = 0; h < 3 * s->face_count; ++h)
-            if (mark[h / 3]) vertex[s->faces[h]] = 1;
-        for (int32_t h = 0; h < 3 * s->face_count; ++h)
-            if (vertex[s->faces[h]]) mark[h / 3] = 1;
-    }
-    ql_free(vertex);
-    return QL_OK;
-}
-
+/* Three times the weight round folds, and the edge that keeps the number of cells. */
 static ql_status stiffen(ql_mapping *m, double *edge)
 {
     uint8_t *mark = NULL;
     double before, after;
     QL_TRY(QL_TAKE(mark, m->surface->face_count));
-    ql_untangle_mark(&m->map, *edge, m->value, mark);
-    ql_status status = widen(m->surface, mark);
+    ql_status status = ql_untangle_mark(&m->map, *edge, m->value, RINGS, mark);
     for (int32_t f = 0; status == QL_OK && f < m->surface->face_count; ++f)
         for (int c = 0; mark[f] && c < 2; ++c) m->weight[2 * (int64_t)f + c] *= STIFFER;
     ql_free(mark);

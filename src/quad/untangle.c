@@ -123,9 +123,11 @@ static double stretch(const ql_map *map, double edge, const double *value, int32
     return *scale * (corner_value(map, value, h / 3, (h % 3 + 1) % 3, c) - corner_value(map, value, h / 3, h % 3, c));
 }
 
-void ql_untangle_mark(const ql_map *map, double edge, const double *value, uint8_t *mark)
+ql_status ql_untangle_mark(const ql_map *map, double edge, const double *value, int rings, uint8_t *mark)
 {
     const ql_surface *s = map->surface;
+    uint8_t *vertex = NULL;
+    QL_TRY(QL_TAKE(vertex, s->vertex_count + 1));
     for (int32_t f = 0; f < s->face_count; ++f) {
         double j[4];
         face_jacobian(map, edge, value, f, j);
@@ -135,20 +137,11 @@ void ql_untangle_mark(const ql_map *map, double edge, const double *value, uint8
         double scale;
         if (stretch(map, edge, value, h, &scale) <= 0.02) mark[h / 3] = 1;
     }
-}
-
-/* Faces within `rings` vertex rings of a fold. */
-static ql_status choose_patch(problem *p, int rings)
-{
-    const ql_surface *s = p->map->surface;
-    uint8_t *vertex = NULL;
-    QL_TRY(QL_TAKE(vertex, s->vertex_count + 1));
-    ql_untangle_mark(p->map, p->edge, p->value, p->in_patch);
-    for (int ring = 0; ring <= rings; ++ring) {
+    for (int ring = 0; ring < rings; ++ring) {
         for (int32_t h = 0; h < 3 * s->face_count; ++h)
-            if (p->in_patch[h / 3]) vertex[s->faces[h]] = 1;
+            if (mark[h / 3]) vertex[s->faces[h]] = 1;
         for (int32_t h = 0; h < 3 * s->face_count; ++h)
-            if (vertex[s->faces[h]]) p->in_patch[h / 3] = 1;
+            if (vertex[s->faces[h]]) mark[h / 3] = 1;
     }
     ql_free(vertex);
     return QL_OK;
@@ -404,7 +397,7 @@ static ql_status solve_patch(problem *p)
 
 ql_status ql_untangle(const ql_map *map, double edge, double *value, int32_t *folded, int64_t *work)
 {
-    static const int rings[] = {6, 10, 16};
+    static const int rings[] = {7, 11, 17};
     int32_t faces = map->surface->face_count;
     int64_t limit = WORK_PER_FACE * faces < WORK ? WORK_PER_FACE * faces : WORK;
     problem p = {.map = map, .value = value, .edge = edge, .work = work, .limit = limit};
@@ -424,7 +417,7 @@ ql_status ql_untangle(const ql_map *map, double edge, double *value, int32_t *fo
             *folded += stretch(map, edge, value, h, &scale) <= 1e-5;
         }
         if (status != QL_OK || *folded == 0 || round == (int)(sizeof rings / sizeof *rings) || *work >= limit) break;
-        status = choose_patch(&p, rings[round]);
+        status = ql_untangle_mark(map, edge, value, rings[round], p.in_patch);
         if (status == QL_OK) status = set_up(&p);
         if (status == QL_OK) status = solve_patch(&p);
     }

@@ -13,8 +13,9 @@
  * elements that were evaluated, which is bounded: where folds are there for good, some stay. */
 ql_status ql_untangle(const ql_map *map, double edge, double *value, int32_t *folded, int64_t *work);
 
-/* Marks (F) faces that fold, hardly keep from folding or turn by more than a quarter against the field. */
-void ql_untangle_mark(const ql_map *map, double edge, const double *value, uint8_t *mark);
+/* Marks (F) faces that fold, hardly keep from folding or turn by more than a quarter against the field, and so many vertex rings
+ * round them. */
+ql_status ql_untangle_mark(const ql_map *map, double edge, const double *value, int rings, uint8_t *mark);
 
 /* Lengths of the gradients of both coordinates (2F), 1 = one cell per edge. */
 void ql_untangle_gradients(const ql_map *map, double edge, const double *value, double *gradient);
