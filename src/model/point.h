@@ -164,11 +164,13 @@ QL_INLINE ql_point_terms ql_point_off(ql_real f, ql_real e, const ql_real g[3], 
 /* Smoothness of a pair: 2(|cos d| + |sin d|) - 2, d = theta_j + rho_ij - theta_i, and its derivative by d.
  * For the reverse pair d changes its sign, so the derivative does too: a face gathers all that depends on its angle as
  * -(share_i + share_j) * slope over its own neighbours. A NaN in rho means that one of the two faces has no plane
- * (degenerate): all products vanish, the term is the constant -2. */
+ * (degenerate): all products vanish, the term is the constant -2. As sin^2 + cos^2 = 1, the larger one less 1 is
+ * -less^2 / (1 + larger): without it the sum loses its digits in float32 where a field is smooth. */
 QL_INLINE ql_real ql_point_smooth(ql_real cosine, ql_real sine, ql_real *slope)
 {
+    ql_real c = ql_abs(cosine), s = ql_abs(sine), less = c < s ? c : s, more = c < s ? s : c;
     *slope = 2 * (ql_sign(sine) * cosine - ql_sign(cosine) * sine);
-    return 2 * (ql_abs(cosine) + ql_abs(sine)) - 2;
+    return 2 * less * (1 - less / (1 + more));
 }
 
 /* Derivatives of sin(omega z) at z, from s = sin(omega z), c = cos(omega z): first, second, third. */

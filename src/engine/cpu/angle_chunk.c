@@ -107,7 +107,7 @@ QL_ALWAYS void row_statistics(const float *x, const int width, float *mean, floa
         ql_vector d = ql_load(x + k) - m;
         squares += d * d;
     }
-    *rate = 1.0f / ql_root(ql_sum_lanes(squares) / (float)width + QL_NORM_EPSILON);
+    *rate = (float)(1 / sqrt((double)ql_sum_lanes(squares) / width + 1e-6));
 }
 
 /* x becomes hat = (x - mean) rate; y = [relu] (hat w + b). */
@@ -317,9 +317,10 @@ static void head_forward(const chunk *c, float *theta)
     normalise_kept(c, &layout->out_norm, slot(c, c->slots->h), stat(c, c->slots->out_stat), false, normal);
     dense(c, &layout->out_hidden, &c->model->hidden, normal, hidden);
     for (int32_t i = 0; i < c->rows; ++i) {
-        float sum = 0, slope;
-        for (int k = 0; k < 32; ++k) sum += w[k] * ql_gelu(hidden.x[i * hidden.ld + k], &slope);
-        theta[i] = (float)(2 * M_PI) * (sum + bias);
+        double sum = (double)bias; /* smoothness sees small differences of angles */
+        float slope;
+        for (int k = 0; k < 32; ++k) sum += (double)w[k] * (double)ql_gelu(hidden.x[i * hidden.ld + k], &slope);
+        theta[i] = (float)(2 * M_PI * sum);
     }
 }
 
